@@ -1,0 +1,249 @@
+"""Decide. A pure function of the world, the rules and an instant; no clock, no side effects.
+
+Decisions are consumed by `plan()`, which orders and limits them, and by the daemon, which acts on
+them after deciding again on a fresh look: validation before an act is this function called twice.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from reaper.core.candidate import ONLY_SHOWN, Candidate
+from reaper.core.decision import BLIND_AFTER, Decision, Evidence
+from reaper.core.facts import PolicyApplied
+from reaper.core.history import History
+from reaper.core.model import ResourceKey, ResourceRef
+from reaper.core.outlook import Outlook, blind_since, consider, earnest, instants, speaker
+from reaper.core.ruleset import PolicySpec, Ruleset
+from reaper.core.verdict import Finding, Reason, Verdict
+from reaper.core.world import World
+
+__all__ = ["BLIND_AFTER", "Decision", "Evidence", "decide", "decide_one", "newly_applied"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tick:
+    """What all decisions of one tick share; `kept` fills up as they are made, children first."""
+
+    world: World
+    ruleset: Ruleset
+    now: datetime
+    digest: str
+    children: Mapping[ResourceKey, list[History]]
+    kept: dict[ResourceKey, object]
+
+
+def decide(world: World, ruleset: Ruleset, now: datetime) -> Iterator[Decision]:
+    """Decide every live resource, children before what they live in. Pure.
+
+    Lazy, so that a loop can yield in between.
+
+    Args:
+        world: Everything known; must not be changed by a caller that goes on deciding from the same iterator
+            and expects one consistent tick.
+        ruleset: The rules in force.
+        now: The tick's instant.
+
+    Yields:
+        One decision a resource.
+    """
+    tick = _tick(world, ruleset, now)
+    for history in _children_first(world):
+        yield _decide(history, tick)
+
+
+def decide_one(world: World, ruleset: Ruleset, now: datetime, ref: ResourceRef) -> Decision | None:
+    """Decide one resource, and what lives in it first. Pure. None: that life has ended."""
+    history = world.live.get(ref.key)
+    if history is None or history.ref != ref:
+        return None
+    tick = _tick(world, ruleset, now)
+    for child in _descendants(ref.key, tick.children, {ref.key}):
+        _decide(child, tick)
+    return _decide(history, tick)
+
+
+def newly_applied(world: World, ruleset: Ruleset, now: datetime) -> list[PolicyApplied]:
+    """Give the facts to journal for policies, limits and modes that newly apply to a resource. Pure.
+
+    One that applies no longer is noted too (with an empty digest): when a tag comes off or a policy
+    comes back, it applies newly again.
+    """
+    facts = []
+    digests = {policy.name: policy.digest(ruleset.mode) for policy in ruleset.policies}
+    for history in world.live.values():
+        now_applied = {policy.name for policy in ruleset.policies if policy.applies_to(history.resource)}
+        before = {name: applied.digest for name, applied in history.applied.items() if applied.digest}
+        for name in sorted(now_applied | before.keys()):
+            digest = digests[name] if name in now_applied else ""
+            if before.get(name, "") != digest:
+                facts.append(PolicyApplied(at=now, ref=history.ref, policy=name, digest=digest))
+    return facts
+
+
+def _tick(world: World, ruleset: Ruleset, now: datetime) -> _Tick:
+    return _Tick(
+        world=world,
+        ruleset=ruleset,
+        now=now,
+        digest=ruleset.digest(),
+        children=world.children(),
+        kept={},
+    )
+
+
+def _decide(history: History, tick: _Tick) -> Decision:
+    policies = [policy for policy in tick.ruleset.policies if policy.applies_to(history.resource)]
+    outlooks = [
+        consider(_candidate(history, policy, finding, tick))
+        for policy, finding in zip(policies, _findings(history, policies, tick.now), strict=True)
+    ]
+    decision = _conclude(history, outlooks, tick)
+    if not decision.to_act:
+        tick.kept[history.ref.key] = None
+    elif not decision.enforced:
+        tick.kept[history.ref.key] = ONLY_SHOWN
+    return decision
+
+
+def _candidate(history: History, policy: PolicySpec, finding: Finding, tick: _Tick) -> Candidate:
+    return Candidate(
+        history=history,
+        policy=policy,
+        finding=finding,
+        ruleset=tick.ruleset,
+        world=tick.world,
+        children=tick.children,
+        kept=tick.kept,
+        now=tick.now,
+    )
+
+
+def _conclude(history: History, outlooks: Sequence[Outlook], tick: _Tick) -> Decision:
+    made = partial(
+        Decision,
+        id=_decision_id(history.ref, tick.now, tick.world.seq),
+        at=tick.now,
+        basis=tick.world.seq,
+        ref=history.ref,
+        findings=tuple(outlook.finding for outlook in outlooks),
+        evidence=_evidence(history),
+        config_digest=tick.digest,
+    )
+    outlooks = earnest(outlooks)
+    chosen = speaker(outlooks)
+    if chosen is None:
+        return made()
+    finding, policy, standing = chosen.finding, chosen.candidate.policy, chosen.standing
+    vetoed = finding.verdict is Verdict.REAP and standing
+    due_at, wake_at = instants(outlooks, chosen, tick.now)
+    return made(
+        verdict=finding.verdict,
+        reason=standing[0].reason if vetoed else finding.reason,
+        policy=policy.name,
+        action=policy.action,
+        since=finding.since,
+        due_at=due_at,
+        wake_at=wake_at,
+        enforced=chosen.candidate.enforced,
+        notify=chosen.notify,
+        blind_since=blind_since(chosen),
+        vetoes=standing,
+    )
+
+
+def _findings(history: History, policies: list[PolicySpec], now: datetime) -> list[Finding]:
+    if not history.dead:
+        return [_finding(history, policy, now) for policy in policies]
+    died = history.runs["execution_state"].first_at
+    return [
+        Finding(
+            policy=policy.name,
+            verdict=Verdict.REAP,
+            reason=Reason.DEAD,
+            since=died,
+            due_at=died,
+            evidence=("execution_state",),
+        )
+        for policy in policies
+    ]
+
+
+def _finding(history: History, policy: PolicySpec, now: datetime) -> Finding:
+    try:
+        finding = policy.rule.evaluate(history, now, policy.name)
+        _check(finding, policy.name)
+    except Exception as error:  # noqa: BLE001 - a rule may be anybody's; one bad resource must not stop the others
+        return Finding(
+            policy=policy.name,
+            verdict=Verdict.UNKNOWN,
+            reason=Reason.RULE_FAILED,
+            since=history.first_seen_at,
+            detail=f"{type(error).__name__}: {error}",
+        )
+    return finding
+
+
+def _check(finding: object, policy: str) -> None:
+    """Refuse what a rule must not answer, before it can confuse the guards."""
+    if not isinstance(finding, Finding):
+        msg = f"the rule answered {type(finding).__name__}, not a Finding"
+        raise TypeError(msg)
+    if finding.policy != policy:
+        msg = f"the rule answered in the name of {finding.policy!r}"
+        raise ValueError(msg)
+    for instant in (finding.since, finding.due_at):
+        if instant is not None and instant.tzinfo is None:
+            msg = f"the rule answered {instant}, an instant without a zone"
+            raise ValueError(msg)
+
+
+def _evidence(history: History) -> tuple[Evidence, ...]:
+    seen = history.last_seen_at
+    return tuple(
+        Evidence(
+            signal=run.signal,
+            activity=run.activity,
+            value=run.value,
+            evidence_at=run.evidence_at,
+            observed_at=run.last_at,
+            active_at=run.active_at,
+            covers_from=run.covers_from,
+            current=run.last_at == seen,
+        )
+        for _, run in sorted(history.runs.items())
+    )
+
+
+def _decision_id(ref: ResourceRef, now: datetime, basis: int) -> str:
+    text = f"{ref.kind}|{ref.scope}|{ref.id}|{ref.incarnation}|{now.timestamp()}|{basis}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _children_first(world: World) -> list[History]:
+    parents = {key: history.resource.parent_key for key, history in world.live.items()}
+    if not any(parents.values()):
+        return list(world.live.values())
+
+    def depth(key: ResourceKey) -> int:
+        steps, parent = 0, parents.get(key)
+        while parent is not None and steps < len(parents):
+            steps, parent = steps + 1, parents.get(parent)
+        return steps
+
+    return sorted(world.live.values(), key=lambda history: -depth(history.ref.key))
+
+
+def _descendants(
+    key: ResourceKey, children: Mapping[ResourceKey, list[History]], seen: set[ResourceKey]
+) -> list[History]:
+    """List what lives in something, deepest first; `seen` stops things that claim to live in each other."""
+    found: list[History] = []
+    for child in children.get(key, ()):
+        if child.ref.key not in seen:
+            seen.add(child.ref.key)
+            found.extend(_descendants(child.ref.key, children, seen))
+            found.append(child)
+    return found

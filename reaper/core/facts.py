@@ -1,0 +1,236 @@
+"""What happened besides evidence: one dataclass a kind of event, kept in the journal in order.
+
+Facts are appended and never changed; the state of the world is a fold over them (`World.apply`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from reaper.core.codec import from_json, to_json
+from reaper.core.model import Hold, ResourceRef
+
+__all__ = [
+    "ActionState",
+    "ClockJumped",
+    "ClockSeen",
+    "ConfigLoaded",
+    "Fact",
+    "HoldPlaced",
+    "HoldReleased",
+    "LedgerEntry",
+    "NoticeGiven",
+    "Paused",
+    "PolicyApplied",
+    "Resumed",
+    "SettingChanged",
+    "fact_from_json",
+    "fact_to_json",
+]
+
+
+class ActionState(StrEnum):
+    """How far an action came. A ledger is the rows of one action in order."""
+
+    PLANNED = "PLANNED"
+    NOTICED = "NOTICED"
+    CONFIRMED = "CONFIRMED"
+    STARTED = "STARTED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    ABANDONED = "ABANDONED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """A step of an action: STARTED is written before the request, the outcome after it.
+
+    Attributes:
+        at: When.
+        action_id: Names the action through all its steps.
+        state: How far it came.
+        ref: On which life of which resource.
+        action: What was done: `shutdown`, `delete`, `stop` ...
+        policy: Which policy asked for it.
+        decision_id: The decision that was confirmed right before it.
+        outcome: What came of it, for a person.
+        due_at: When the resource became due; with STARTED's `at` this is the reap lag.
+        hourly_cost: US dollars an hour it freed; None is unknown.
+        name: What people call the resource.
+    """
+
+    at: datetime
+    action_id: str
+    state: ActionState
+    ref: ResourceRef
+    action: str
+    policy: str
+    decision_id: str
+    outcome: str = ""
+    due_at: datetime | None = None
+    hourly_cost: float | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeGiven:
+    """An attempt to tell people about a resource before (or instead of) an act.
+
+    Attributes:
+        at: When.
+        ref: The resource.
+        policy: The policy whose deadline it is about.
+        topic: `warning` (a reap is coming), `blind`, `blocked`, `reaped` ...
+        delivered: At least one notifier besides the log took it (in dry run the log is enough).
+        channels: Schemes of the notifiers that took it.
+        error: What the others said.
+    """
+
+    at: datetime
+    ref: ResourceRef
+    policy: str
+    topic: str
+    delivered: bool
+    channels: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyApplied:
+    """A policy, limit or mode applies to a resource from now on (`REAPER_APPLY_GRACE` runs from here)."""
+
+    at: datetime
+    ref: ResourceRef
+    policy: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldPlaced:
+    """A hold was made, or made again with another end."""
+
+    at: datetime
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldReleased:
+    """A hold was ended before its time."""
+
+    at: datetime
+    hold_id: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """The kill switch: no actions from now on; looking goes on."""
+
+    at: datetime
+    who: str
+    why: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """The pause was ended."""
+
+    at: datetime
+    who: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingChanged:
+    """`reaper set`: an override of a setting, or its end (`value` None).
+
+    Attributes:
+        at: When.
+        name: The setting: `idle-timeout`.
+        value: The new value as text; None ends the override.
+        previous: The value in force before, as text.
+        underlying: The configured value the override hides: when that changes, the override ends.
+        until: When it ends by itself.
+        who: Who did it.
+    """
+
+    at: datetime
+    name: str
+    value: str | None
+    previous: str
+    underlying: str
+    until: datetime | None
+    who: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigLoaded:
+    """The rules in force from now on, complete enough to decide the past again."""
+
+    at: datetime
+    digest: str
+    body: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockJumped:
+    """The wall clock moved against the monotonic one: the machine slept or was set.
+
+    Attributes:
+        at: When it was noticed, by the wall clock after the jump.
+        seconds: How far, positive is forward.
+    """
+
+    at: datetime
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSeen:
+    """How the wall clock stood against the monotonic one, at a start and after each jump.
+
+    A later start on the same boot compares: that is how a sleep between two `run --once` is noticed.
+
+    Attributes:
+        at: When.
+        boot_id: Names the boot; the offset means nothing across boots.
+        offset_s: Wall clock minus monotonic clock, in seconds.
+    """
+
+    at: datetime
+    boot_id: str
+    offset_s: float
+
+
+Fact = (
+    LedgerEntry
+    | NoticeGiven
+    | PolicyApplied
+    | HoldPlaced
+    | HoldReleased
+    | Paused
+    | Resumed
+    | SettingChanged
+    | ConfigLoaded
+    | ClockJumped
+    | ClockSeen
+)
+
+_TYPES: dict[str, type] = {kind.__name__: kind for kind in Fact.__args__}
+
+
+def fact_to_json(fact: Fact) -> tuple[str, dict[str, object]]:
+    """Give a fact's type name and its JSON body. Pure."""
+    return type(fact).__name__, to_json(fact)
+
+
+def fact_from_json(name: str, body: Mapping[str, object]) -> Fact:
+    """Read a fact back.
+
+    Raises:
+        KeyError: No fact has that name (the journal is newer, or damaged).
+    """
+    fact: Fact = from_json(_TYPES[name], body)
+    return fact

@@ -1,0 +1,389 @@
+"""The state of the world: a fold over looks and facts, the only input of a decision besides the rules.
+
+The daemon folds every batch in as it writes it to the journal; a restart, `reaper status` without a
+daemon and a replay of the past build the same state from the journal (`World.restore`). No clock, no
+input or output.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from reaper.core.facts import (
+    ActionState,
+    ClockJumped,
+    ClockSeen,
+    ConfigLoaded,
+    Fact,
+    HoldPlaced,
+    HoldReleased,
+    LedgerEntry,
+    NoticeGiven,
+    Paused,
+    PolicyApplied,
+    Resumed,
+    SettingChanged,
+)
+from reaper.core.history import History, Run
+from reaper.core.model import Collected, Hold, Observation, Poll, Resource, ResourceKey, ResourceRef
+
+__all__ = ["Delta", "Image", "Life", "SourceState", "World"]
+
+_BUDGET_MEMORY = timedelta(days=1)  # ruleset.LONGEST_WINDOW
+_HOLD_DRIFT = timedelta(seconds=30)
+_PRELIMINARY = (ActionState.PLANNED, ActionState.NOTICED, ActionState.CONFIRMED, ActionState.ABANDONED)
+"""Steps that touched nothing: they say nothing about an earlier action on the same life."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """One life of a resource as the journal keeps it."""
+
+    resource: Resource
+    source: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+    runs: tuple[Run, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class SourceState:
+    """What is known of a source itself.
+
+    Attributes:
+        last: The latest look.
+        last_complete_at: When the latest complete look started; None: never.
+        since_complete: The incomplete looks since then, oldest first.
+    """
+
+    last: Poll
+    last_complete_at: datetime | None = None
+    since_complete: list[Poll] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What a journal gives back: the state as of a sequence number.
+
+    Attributes:
+        seq: The last batch that is in it.
+        polls: How many looks there have been, ever.
+        last_poll_id: The highest poll id.
+        lives: What is alive, each with the newest run of each signal, cut at `seq`.
+        polls_by_source: Of each source: its latest complete look at the whole of it, if any, then all since.
+        facts: All that still matter, in order: of each life in `lives` all notices, applications and ledger
+            entries, the ledger's last day, the newest of each setting, and every hold that was not
+            released, also when it has expired (a notice from before its end is void).
+        memos: What providers want back, by source.
+    """
+
+    seq: int = 0
+    polls: int = 0
+    last_poll_id: int = 0
+    lives: tuple[Life, ...] = ()
+    polls_by_source: Mapping[str, tuple[Poll, ...]] = field(default_factory=dict)
+    facts: tuple[Fact, ...] = ()
+    memos: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Delta:
+    """What one look changed: exactly what the journal has to write."""
+
+    appeared: list[History] = field(default_factory=list)
+    changed: list[History] = field(default_factory=list)
+    gone: list[History] = field(default_factory=list)
+    opened: list[tuple[ResourceRef, Run]] = field(default_factory=list)
+    extended: list[tuple[ResourceRef, str]] = field(default_factory=list)
+    seen: set[ResourceKey] = field(default_factory=set)
+    facts: list[Fact] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """Everything known now.
+
+    Attributes:
+        max_gap: Longest gap between two looks that a run of evidence is extended over (3 x poll interval).
+        seq: Number of the last batch folded in.
+        polls: Looks so far, over the journal's life.
+        last_poll_id: The highest poll id so far.
+        live: What exists, by key.
+        sources: State of each source by name.
+        holds: Holds that were placed and not released, by id (some may have expired).
+        paused: The pause in force, if it has not ended by itself.
+        settings: Overrides by `reaper set` in force, by name.
+        config: The rules loaded last.
+        clock_jumped: The latest jump of the clock.
+        clock_seen: How the clocks stood when that was written down last.
+        recent_actions: STARTED entries of the last day, for budgets and cooldowns.
+    """
+
+    max_gap: timedelta = timedelta(minutes=3)
+    seq: int = 0
+    polls: int = 0
+    last_poll_id: int = 0
+    live: dict[ResourceKey, History] = field(default_factory=dict)
+    sources: dict[str, SourceState] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    paused: Paused | None = None
+    settings: dict[str, SettingChanged] = field(default_factory=dict)
+    config: ConfigLoaded | None = None
+    clock_jumped: ClockJumped | None = None
+    clock_seen: ClockSeen | None = None
+    recent_actions: list[LedgerEntry] = field(default_factory=list)
+    _by_source: dict[str, set[ResourceKey]] = field(default_factory=dict)
+
+    @classmethod
+    def restore(cls, image: Image, max_gap: timedelta) -> "World":
+        """Build the state that a journal describes."""
+        world = cls(max_gap=max_gap, seq=image.seq, polls=image.polls, last_poll_id=image.last_poll_id)
+        for name, polls in image.polls_by_source.items():
+            for poll in polls:
+                world._note_poll(poll)
+            world._by_source.setdefault(name, set())
+        for life in image.lives:
+            history = History(
+                resource=life.resource,
+                source=life.source,
+                first_seen_at=life.first_seen_at,
+                last_seen_at=life.last_seen_at,
+                runs={run.signal: run for run in life.runs},
+            )
+            world._insert(history)
+            for poll in image.polls_by_source.get(life.source, ()):
+                if poll.started_at > life.last_seen_at and poll.failed_to_see(life.resource.ref):
+                    _note_failure(history, poll)
+        for fact in image.facts:
+            world.apply(fact)
+        for history in world.live.values():
+            world._settle(history)
+        return world
+
+    def children(self) -> dict[ResourceKey, list[History]]:
+        """Group what lives in something else by its parent. Pure."""
+        families: dict[ResourceKey, list[History]] = {}
+        for history in self.live.values():
+            parent = history.resource.parent_key
+            if parent is not None:
+                families.setdefault(parent, []).append(history)
+        return families
+
+    def holds_on(self, ref: ResourceRef, now: datetime) -> list[Hold]:
+        """Give the holds that protect a resource at this instant. Pure."""
+        return [hold for hold in self.holds.values() if hold.in_force(now) and hold.matcher.matches(ref)]
+
+    def is_paused(self, now: datetime) -> bool:
+        """Tell whether the kill switch is on at this instant. Pure."""
+        return self.paused is not None and (self.paused.until is None or now < self.paused.until)
+
+    def setting(self, name: str, underlying: str, now: datetime) -> SettingChanged | None:
+        """Give the override in force of a setting whose configured value is `underlying`. Pure."""
+        override = self.settings.get(name)
+        if override is None or override.underlying != underlying:
+            return None
+        return override if override.until is None or now < override.until else None
+
+    def observe(self, collected: Collected) -> Delta:
+        """Fold one look in.
+
+        Absence ends a life only when the look was complete for that kind and at the whole source.
+
+        Returns:
+            What changed, for the journal. Facts in it are folded in already.
+        """
+        delta, poll = Delta(), collected.poll
+        before = self.sources.get(poll.source)
+        previous = before.last.started_at if before else None
+        self._note_poll(poll)
+        self.polls += 1
+        self.last_poll_id = max(self.last_poll_id, poll.id)
+        for resource in collected.resources:
+            self._see(resource, poll, delta)
+        for observation in collected.observations:
+            self._fold(observation, poll, previous, delta)
+        self._absent(collected, delta)
+        self._source_holds(collected, delta)
+        return delta
+
+    def apply(self, fact: Fact) -> None:  # noqa: C901, PLR0912 - one arm for each kind of fact
+        """Fold one fact in."""
+        match fact:
+            case LedgerEntry():
+                self._note_action(fact)
+            case NoticeGiven():
+                if history := self._life(fact.ref):
+                    _note_notice(history, fact)
+            case PolicyApplied():
+                if history := self._life(fact.ref):
+                    history.applied[fact.policy] = fact
+            case HoldPlaced():
+                self.holds[fact.hold.id] = fact.hold
+            case HoldReleased():
+                self.holds.pop(fact.hold_id, None)
+            case Paused():
+                self.paused = fact
+            case Resumed():
+                self.paused = None
+            case SettingChanged():
+                self.settings.pop(fact.name, None)
+                if fact.value is not None:
+                    self.settings[fact.name] = fact
+            case ConfigLoaded():
+                self.config = fact
+            case ClockJumped():
+                self.clock_jumped = fact
+            case ClockSeen():
+                self.clock_seen = fact
+
+    def _note_poll(self, poll: Poll) -> None:
+        state = self.sources.setdefault(poll.source, SourceState(last=poll))
+        state.last = poll
+        if poll.complete and poll.targets is None:
+            state.last_complete_at = poll.started_at
+            state.since_complete.clear()
+        elif not poll.complete:
+            state.since_complete.append(poll)
+            del state.since_complete[1:-1]  # the first dates the failure, the last words it
+
+    def _insert(self, history: History) -> None:
+        key = history.ref.key
+        self.live[key] = history
+        self._by_source.setdefault(history.source, set()).add(key)
+
+    def _remove(self, history: History) -> None:
+        key = history.ref.key
+        del self.live[key]
+        self._by_source[history.source].discard(key)
+
+    def _life(self, ref: ResourceRef) -> History | None:
+        history = self.live.get(ref.key)
+        return history if history is not None and history.ref == ref else None
+
+    def _see(self, resource: Resource, poll: Poll, delta: Delta) -> None:
+        history = self.live.get(resource.ref.key)
+        if history is not None and history.ref != resource.ref:
+            self._remove(history)
+            delta.gone.append(history)
+            history = None
+        if history is None:
+            history = History(
+                resource=resource,
+                source=poll.source,
+                first_seen_at=poll.started_at,
+                last_seen_at=poll.started_at,
+            )
+            self._insert(history)
+            delta.appeared.append(history)
+            return
+        if history.resource != resource:
+            history.resource = resource
+            delta.changed.append(history)
+        history.last_seen_at = poll.started_at
+        history.failing_since = None
+        history.failure = ""
+        self._settle(history)
+
+    def _settle(self, history: History) -> None:
+        """Forget an action that a complete later look shows to have had no effect: what comes next is a new one."""
+        action, source = history.action, self.sources.get(history.source)
+        if action is None or action.state not in (ActionState.UNKNOWN, ActionState.SUCCEEDED) or source is None:
+            return
+        if (
+            source.last_complete_at is not None
+            and action.at < source.last_complete_at <= history.last_seen_at
+        ):
+            history.action = None
+
+    def _fold(self, observation: Observation, poll: Poll, previous: datetime | None, delta: Delta) -> None:
+        history = self._life(observation.ref)
+        if history is None:
+            msg = f"observation of {observation.ref}, which is not among the look's resources"
+            raise ValueError(msg)
+        run, at = history.runs.get(observation.signal), poll.started_at
+        if run is not None and run.continued_by(observation, at, previous, self.max_gap):
+            history.runs[observation.signal] = replace(run, last_at=at, looks=run.looks + 1)
+            delta.extended.append((history.ref, observation.signal))
+            return
+        opened = Run.opened_by(observation, at, run, self.max_gap)
+        history.runs[observation.signal] = opened
+        delta.opened.append((history.ref, opened))
+
+    def _absent(self, collected: Collected, delta: Delta) -> None:
+        poll = collected.poll
+        targets = None if poll.targets is None else set(poll.targets)
+        seen = delta.seen = {resource.ref.key for resource in collected.resources}
+        for key in sorted(self._by_source.setdefault(poll.source, set()) - seen):
+            history = self.live[key]
+            if targets is not None and key.id not in targets:
+                continue
+            if poll.failed(key.kind):
+                _note_failure(history, poll)
+            else:
+                self._remove(history)
+                delta.gone.append(history)
+
+    def _source_holds(self, collected: Collected, delta: Delta) -> None:
+        poll = collected.poll
+        if not poll.complete or poll.targets is not None:
+            return  # what can't be read still protects
+        prefix = f"{poll.source}#"
+        told = {hold.id: hold for hold in (_owned(hold, prefix) for hold in collected.holds)}
+        for known in [hold for hold in self.holds.values() if hold.id.startswith(prefix)]:
+            fresh = told.get(known.id)
+            if fresh is None:
+                delta.facts.append(HoldReleased(at=poll.started_at, hold_id=known.id, who=poll.source))
+            elif _same_hold(known, fresh):
+                del told[known.id]
+        delta.facts.extend(HoldPlaced(at=poll.started_at, hold=hold) for hold in told.values())
+        for fact in delta.facts:
+            self.apply(fact)
+
+    def _note_action(self, entry: LedgerEntry) -> None:
+        if entry.state is ActionState.STARTED:
+            self.recent_actions = [old for old in self.recent_actions if entry.at - old.at < _BUDGET_MEMORY]
+            self.recent_actions.append(entry)
+        history = self._life(entry.ref)
+        if history is None:
+            return
+        if _says_more(entry, history.action):
+            history.action = entry
+        if entry.state is ActionState.FAILED:
+            history.failures += 1
+        elif entry.state is ActionState.SUCCEEDED:
+            history.failures = 0
+        self._settle(history)
+
+
+def _says_more(entry: LedgerEntry, before: LedgerEntry | None) -> bool:
+    if before is None or before.action_id == entry.action_id:
+        return True
+    return entry.state not in _PRELIMINARY or before.state in _PRELIMINARY
+
+
+def _note_failure(history: History, poll: Poll) -> None:
+    if history.failing_since is None:
+        history.failing_since = poll.started_at
+    history.failure = poll.error or ""
+
+
+def _note_notice(history: History, notice: NoticeGiven) -> None:
+    key = (notice.policy, notice.topic)
+    if notice.delivered:
+        history.notices[key] = notice
+        history.attempts.pop(key, None)
+        return
+    first, _, count = history.attempts.get(key, (notice.at, notice.at, 0))
+    history.attempts[key] = (first, notice.at, count + 1)
+
+
+def _owned(hold: Hold, prefix: str) -> Hold:
+    """A source's holds carry its name, or no later look could end them."""
+    return hold if hold.id.startswith(prefix) else replace(hold, id=prefix + hold.id)
+
+
+def _same_hold(known: Hold, fresh: Hold) -> bool:
+    """A remaining time counted down from two looks drifts by milliseconds: that is the same hold."""
+    if known.expires_at is None or fresh.expires_at is None:
+        return known.expires_at == fresh.expires_at and known.matcher == fresh.matcher
+    return known.matcher == fresh.matcher and abs(known.expires_at - fresh.expires_at) < _HOLD_DRIFT

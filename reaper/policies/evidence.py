@@ -1,0 +1,125 @@
+"""What all signals of a resource say together: three-valued, the one reading that every rule shares. Pure."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reaper.core.history import History, Run, later
+from reaper.core.model import Activity
+from reaper.core.verdict import Reason
+
+__all__ = ["Assessment", "WORK_SIGNALS", "assess", "busy_without_work"]
+
+WORK_SIGNALS = ("process", "gpu", "peers")
+"""Signals of work itself, against which a kernel's claim to be busy can be held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What the latest look says of a resource.
+
+    Attributes:
+        activity: ACTIVE, IDLE, or UNKNOWN: one signal at work decides, else one that is not known.
+        reason: Why, in the words of a finding; IDLE where it is idle, however short.
+        since: Since when: idle since, unknown since. None: at work, or its first interval is not complete.
+        until: SAMPLING alone: when the first interval is complete.
+        signals: The signals that decided it.
+        detail: What they said, for a person.
+    """
+
+    activity: Activity
+    reason: Reason
+    since: datetime | None = None
+    until: datetime | None = None
+    signals: tuple[str, ...] = ()
+    detail: str = ""
+
+
+def assess(history: History, leave_out: Collection[str] = ()) -> Assessment:
+    """Read all signals of the latest look, but for those left out. Pure."""
+    if history.failing_since is not None:
+        return Assessment(
+            activity=Activity.UNKNOWN,
+            reason=Reason.SOURCE_FAILING,
+            since=history.failing_since,
+            detail=history.failure,
+        )
+    seen = sorted(history.current(), key=lambda run: run.signal)
+    if leave_out:
+        seen = [run for run in seen if run.signal not in leave_out]
+    active = [run for run in seen if run.activity is Activity.ACTIVE]
+    if active:
+        return _said(Activity.ACTIVE, Reason.ACTIVE, active, None)
+    unknown = [run for run in seen if run.activity is Activity.UNKNOWN]
+    if unknown:
+        since = min(run.held_since for run in unknown)
+        return _said(Activity.UNKNOWN, Reason.EVIDENCE_UNKNOWN, unknown, since)
+    missing = history.missing()
+    if missing:
+        return _missing(history, missing)
+    since = _idle_since(history, seen, leave_out)
+    if since is None:
+        return _said(Activity.UNKNOWN, Reason.NO_EVIDENCE, seen, history.first_seen_at)
+    return _said(Activity.IDLE, Reason.IDLE, seen, since)
+
+
+def busy_without_work(history: History) -> Run | None:
+    """Give the run of `execution_state` where it alone says active, and evidence of work says idle. Pure."""
+    seen = history.current()
+    active = [run for run in seen if run.activity is Activity.ACTIVE]
+    if [run.signal for run in active] != ["execution_state"]:
+        return None
+    work = [run for run in seen if run.signal in WORK_SIGNALS]
+    if any(run.signal == "process" for run in work) and all(run.activity is Activity.IDLE for run in work):
+        return active[0]
+    return None
+
+
+def _said(
+    activity: Activity, reason: Reason, runs: Sequence[Run], since: datetime | None
+) -> Assessment:
+    return Assessment(
+        activity=activity,
+        reason=reason,
+        since=since,
+        signals=tuple(run.signal for run in runs),
+        detail="; ".join([f"{run.signal}: {run.value}" for run in runs]),
+    )
+
+
+def _missing(history: History, missing: Sequence[str]) -> Assessment:
+    """A required signal is not there: wait for a sampled one's first interval, else it is lost."""
+    names = ", ".join(missing)
+    first = history.first_seen_at + timedelta(seconds=history.resource.sample_interval_s)
+    lost = [run.last_at for name in missing if (run := history.latest(name)) is not None]
+    if not lost and history.last_seen_at < first:
+        return Assessment(
+            activity=Activity.UNKNOWN,
+            reason=Reason.SAMPLING,
+            until=first,
+            signals=tuple(missing),
+            detail=f"{names}: first interval not complete",
+        )
+    return Assessment(
+        activity=Activity.UNKNOWN,
+        reason=Reason.EVIDENCE_LOST,
+        since=min(lost, default=history.first_seen_at),
+        signals=tuple(missing),
+        detail=f"{names}: required, but not there",
+    )
+
+
+def _idle_since(history: History, seen: Sequence[Run], leave_out: Collection[str]) -> datetime | None:
+    """Date the latest activity that any signal shows, ever in this life.
+
+    A source's own time of the last activity proves idleness back to itself. Where no signal has
+    one, sampled signals prove no more than the time they cover: idle since they all cover it.
+    """
+    since: datetime | None = None
+    for run in history.runs.values():
+        if run.signal not in leave_out:
+            since = later(since, run.active_at)
+    if not any(run.evidence_at is not None for run in seen):
+        for run in seen:
+            since = later(since, run.held_since)
+    return since
