@@ -1,0 +1,1 @@
+"""The long-running process: look, decide, warn, look again, act, and write everything down."""

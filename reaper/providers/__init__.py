@@ -1,0 +1,1 @@
+"""What is watched and acted on: one folder for each family of resources."""

@@ -1,0 +1,218 @@
+"""From what a server and this host say to resources and observations. Pure but for the kept lives it updates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reaper.clients.host import Evidence, classify, usage
+from reaper.clients.jupyter import KernelModel, SessionModel, TerminalModel
+from reaper.core.codec import instant_to_text
+from reaper.core.model import Activity, Observation, Resource, ResourceRef
+from reaper.providers.jupyter.lives import KeptLife
+from reaper.providers.jupyter.options import JupyterOptions
+from reaper.providers.jupyter.processes import HostView, Tree
+from reaper.providers.jupyter.states import KNOWN_STATES, Said, kernel_state, terminal_activity
+
+__all__ = ["Assembly", "ServerSide"]
+
+SAMPLING = timedelta(seconds=6)
+"""How long the first interval of process evidence may take: 5 s between two looks, and the looks themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSide:
+    """What the server said in one look, times corrected to our clock.
+
+    Attributes:
+        started: When the server started.
+        kernels: Its kernels; None: that could not be read.
+        sessions: Its sessions.
+        terminals: Its terminals in order of creation; None: that could not be read.
+        saved: When each notebook path was last saved, as the server tells; a text is why that is not known.
+    """
+
+    started: datetime
+    kernels: Sequence[KernelModel] | None
+    sessions: Sequence[SessionModel]
+    terminals: Sequence[TerminalModel] | None
+    saved: dict[str, datetime | str | None]
+
+
+class Assembly:
+    """Collects the resources and observations of one look."""
+
+    def __init__(
+        self, *, scope: str, server: ServerSide, host: HostView | None, options: JupyterOptions, now: datetime
+    ) -> None:
+        """Start with nothing; `host` is None for a server on another machine."""
+        self.resources: list[Resource] = []
+        self.observations: list[Observation] = []
+        self.notes: list[str] = []
+        self._scope = scope
+        self._server = server
+        self._host = host
+        self._options = options
+        self._now = now
+
+    def kernel(self, kernel: KernelModel, life: KeptLife, tree: Tree | None) -> None:
+        """Add a kernel."""
+        if kernel.execution_state not in KNOWN_STATES:
+            self.notes.append(
+                f"kernel state {kernel.execution_state!r} is unknown to this version; such kernels are never reaped"
+            )
+        ref = self._ref("jupyter.kernel", kernel.id, life)
+        sessions = [session for session in self._server.sessions if session.kernel_id == kernel.id]
+        paths = tuple(dict.fromkeys(session.path for session in sessions if session.path))
+        work = self._work(ref, life, [tree] if tree else [])
+        began = tree.root.created_at if tree else None
+        said = kernel_state(
+            kernel,
+            now=self._now,
+            started_at=began or life.first_seen_at,
+            process_began=began,
+            work=work,
+            start_grace=self._options.start_grace,
+        )
+        self._observe(ref, "execution_state", said)
+        for path in paths:
+            self._saved(ref, path, many=len(paths) > 1)
+        if not self._options.ignore_connections:
+            self._observe(ref, "connections", _connections(kernel.connections))
+        names = tuple(dict.fromkeys(session.name for session in sessions if session.name))
+        self._add(
+            ref,
+            name=paths[0] if paths else kernel.name or kernel.id,
+            aliases=tuple(dict.fromkeys((*paths, *names))),
+            tree=tree,
+            life=life,
+            attributes={"kernel_name": kernel.name, "sessions": len(sessions)},
+        )
+
+    def terminal(
+        self, terminal: TerminalModel, life: KeptLife, trees: Sequence[Tree], *, matched: bool
+    ) -> None:
+        """Add a terminal with its shell, or with every shell that could be its own."""
+        ref = self._ref("jupyter.terminal", terminal.name, life)
+        tree = trees[0] if matched else None
+        self._work(ref, life, trees)
+        said = terminal_activity(
+            terminal,
+            now=self._now,
+            last_input=tree.last_input if tree else None,
+            command=tree.command if tree else "not matched to a process",
+            output_counts=self._options.terminal_output,
+        )
+        if said is not None:
+            self._observe(ref, "last_activity", said)
+        needs_processes = said is None
+        self._add(
+            ref,
+            name=terminal.name,
+            aliases=(),
+            tree=tree,
+            life=life,
+            attributes={},
+            needs_processes=needs_processes,
+        )
+
+    def _ref(self, kind: str, name: str, life: KeptLife) -> ResourceRef:
+        began = f"/{life.began_with}" if life.began_with else ""
+        incarnation = f"{instant_to_text(self._server.started)}/{instant_to_text(life.first_seen_at)}{began}"
+        return ResourceRef(kind=kind, scope=self._scope, id=name, incarnation=incarnation)
+
+    def _observe(
+        self, ref: ResourceRef, signal: str, said: Said, covers_from: datetime | None = None
+    ) -> None:
+        self.observations.append(
+            Observation(
+                ref=ref,
+                signal=signal,
+                activity=said.activity,
+                evidence_at=said.evidence_at,
+                value=said.value,
+                covers_from=covers_from,
+            )
+        )
+
+    def _add(
+        self,
+        ref: ResourceRef,
+        *,
+        name: str,
+        aliases: tuple[str, ...],
+        tree: Tree | None,
+        life: KeptLife,
+        attributes: dict[str, object],
+        needs_processes: bool = False,
+    ) -> None:
+        readable = tree is not None and tree.sample is not None
+        life.readable = life.readable or readable
+        required = life.readable or needs_processes or self._options.require_process_evidence
+        if self._host is None:
+            evidence = "not applicable: the server is on another machine"
+        elif tree is None:
+            evidence = "not applicable: its process is not visible here"
+        else:
+            evidence = "readable" if readable else "not readable: another user's process"
+        attributes = {**attributes, "process_evidence": evidence}
+        if tree is not None:
+            attributes["pid"] = tree.root.pid
+        self.resources.append(
+            Resource(
+                ref=ref,
+                name=name,
+                aliases=aliases,
+                started_at=tree.root.created_at if tree else None,
+                required_signals=("process",) if required else (),
+                sample_interval_s=SAMPLING.total_seconds(),
+                attributes=attributes,
+            )
+        )
+
+    def _work(self, ref: ResourceRef, life: KeptLife, trees: Sequence[Tree]) -> Activity | None:
+        """Observe what processes do: of one tree, or the strongest of all that it could be."""
+        least = timedelta(seconds=self._options.thresholds.min_interval)
+        by_signal: dict[str, list[tuple[Evidence, datetime | None]]] = {}
+        for tree in trees:
+            by_signal.setdefault("gpu", []).append((tree.gpu, None))
+            by_signal.setdefault("peers", []).append((tree.peers, None))
+            if tree.sample is None:
+                continue
+            before = life.baseline(tree.sample, least)
+            if before is not None:
+                seen = classify(usage(before, tree.sample), thresholds=self._options.thresholds)
+                by_signal.setdefault("process", []).append((seen, before.at))
+        if len(trees) == 1 and trees[0].sample is not None:
+            life.keep(trees[0].sample, least)
+        strongest: dict[str, Activity] = {}
+        for signal, parts in sorted(by_signal.items()):
+            evidence, since = min(parts, key=lambda part: _STRONGEST.index(part[0].activity))
+            activity = Activity(evidence.activity)
+            strongest[signal] = activity
+            doubt = "" if len(trees) == 1 else " (one of several shells it could be)"
+            self._observe(ref, signal, Said(activity, None, evidence.text + doubt), covers_from=since)
+        if "process" not in strongest:
+            return None
+        return min(strongest.values(), key=lambda activity: _STRONGEST.index(activity.value))
+
+    def _saved(self, ref: ResourceRef, path: str, *, many: bool) -> None:
+        known = (
+            self._host.saved if self._host is not None and path in self._host.saved else self._server.saved
+        )
+        if path not in known or known[path] is None:
+            return
+        saved, signal = known[path], f"saved:{path}" if many else "saved"
+        if isinstance(saved, datetime):
+            said = Said(Activity.IDLE, min(saved, self._now), f"{path} was saved")
+        else:
+            said = Said(Activity.UNKNOWN, None, f"{path}: {saved}")
+        self._observe(ref, signal, said)
+
+
+_STRONGEST = ("active", "unknown", "idle")
+
+
+def _connections(count: int | None) -> Said:
+    if count is None:
+        return Said(Activity.UNKNOWN, None, "the server does not say how many connections it has")
+    return Said(Activity.ACTIVE, None, "connected") if count else Said(Activity.IDLE, None, "no connections")

@@ -1,0 +1,116 @@
+"""Which life of a kernel or terminal this is, and what is kept of it between looks.
+
+An id may be used again (terminal names are), a kernel keeps its id through a restart, and the API
+gives no start time: a life begins with the server's start, the first look that saw the id, and the
+process where it is known; it ends with another process or with absence in a complete look.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from reaper.clients.host import ProcessKey, TreeSample
+from reaper.core.codec import instant_from_text, instant_to_text
+
+__all__ = ["KeptLife", "Lives"]
+
+_SPACING = timedelta(seconds=1)
+_NO_TIME = timedelta(0)
+
+
+@dataclass(slots=True, kw_only=True)
+class KeptLife:
+    """What is kept of one kernel or terminal.
+
+    Attributes:
+        first_seen_at: The first look that saw it.
+        began_with: The process it was first seen with, as text; empty: none was known.
+        process: The process it has now, as text.
+        readable: Its processes could be read once; from then on they must be.
+        samples: Cumulative counters of earlier looks, oldest first: the newest that is old enough to
+            compare with, and those since.
+    """
+
+    first_seen_at: datetime
+    began_with: str = ""
+    process: str = ""
+    readable: bool = False
+    samples: list[TreeSample] = field(default_factory=list)
+
+    def baseline(self, sample: TreeSample, least: timedelta) -> TreeSample | None:
+        """Give the newest earlier sample of the same process that is at least so old; None: there is none yet."""
+        same = [old for old in self.samples if old.root == sample.root and _between(old, sample) >= least]
+        return same[-1] if same else None
+
+    def keep(self, sample: TreeSample, least: timedelta) -> None:
+        """Keep a sample for later looks, and no more than those need."""
+        self.samples = [old for old in self.samples if old.root == sample.root]
+        if self.samples and _NO_TIME <= _between(self.samples[-1], sample) < _SPACING:
+            return
+        old_enough = [old for old in self.samples if _between(old, sample) >= least]
+        self.samples = [*old_enough[-1:], *(old for old in self.samples if old not in old_enough), sample]
+
+
+def _between(before: TreeSample, after: TreeSample) -> timedelta:
+    if (
+        before.monotonic is not None
+        and after.monotonic is not None
+        and before.root.boot_id == after.root.boot_id
+    ):
+        return timedelta(seconds=after.monotonic - before.monotonic)
+    return after.at - before.at
+
+
+class Lives:
+    """All lives of one kind on one server."""
+
+    def __init__(self) -> None:
+        """Start knowing none."""
+        self._kept: dict[str, KeptLife] = {}
+
+    def see(self, name: str, process: ProcessKey | None, at: datetime) -> KeptLife:
+        """Note that a look saw an id, with its process where that is known; a new process is a new life."""
+        text = "" if process is None else _process_text(process)
+        life = self._kept.get(name)
+        if life is None or (life.process and text and life.process != text):
+            life = KeptLife(first_seen_at=at, began_with=text, process=text)
+            self._kept[name] = life
+        elif text:
+            life.process = text
+        return life
+
+    def forget_all_but(self, names: set[str]) -> None:
+        """Forget what a complete look did not see."""
+        self._kept = {name: life for name, life in self._kept.items() if name in names}
+
+    def memo(self) -> dict[str, object]:
+        """Give what a restart needs, as JSON."""
+        return {
+            name: {
+                "first_seen_at": instant_to_text(life.first_seen_at),
+                "began_with": life.began_with,
+                "process": life.process,
+                "readable": life.readable,
+                "samples": [sample.to_json() for sample in life.samples],
+            }
+            for name, life in self._kept.items()
+        }
+
+    def restore(self, memo: object) -> None:
+        """Take back what `memo` gave; anything unreadable is left out, and begins a new life."""
+        for name, kept in memo.items() if isinstance(memo, Mapping) else ():
+            try:
+                samples = [TreeSample.from_json(str(text)) for text in kept["samples"]]
+                self._kept[str(name)] = KeptLife(
+                    first_seen_at=instant_from_text(kept["first_seen_at"]),
+                    began_with=str(kept["began_with"]),
+                    process=str(kept["process"]),
+                    readable=bool(kept["readable"]),
+                    samples=[sample for sample in samples if sample is not None],
+                )
+            except (KeyError, TypeError, ValueError):
+                continue
+
+
+def _process_text(process: ProcessKey) -> str:
+    return f"{process.pid}:{process.start_ticks}:{process.boot_id[:8]}"

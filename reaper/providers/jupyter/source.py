@@ -1,0 +1,299 @@
+"""One Jupyter server as a source: a look is four requests at once and one sample of this host's processes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from reaper.clients.host import GpuLook, GpuReader, HostCache
+from reaper.clients.jupyter import (
+    Deletion,
+    JupyterClient,
+    KernelModel,
+    ServerAddress,
+    SessionModel,
+    TerminalModel,
+)
+from reaper.clock import Clock
+from reaper.core.model import Collected, Hold, HoldMatcher, Poll, Resource
+from reaper.errors import ActionDenied, CollectError
+from reaper.plugins import ActOutcome, Look
+from reaper.providers.jupyter.assemble import Assembly, ServerSide
+from reaper.providers.jupyter.lives import Lives
+from reaper.providers.jupyter.marker import Marker
+from reaper.providers.jupyter.options import JupyterOptions
+from reaper.providers.jupyter.processes import HostView, look_at_host
+
+__all__ = ["HostShare", "JupyterSource"]
+
+_CLOCKS_AGREE = timedelta(seconds=2)
+"""Up to here a difference is the `Date` header's own coarseness and the way there and back."""
+_SAVED_AT_ONCE = 4
+
+T = TypeVar("T")
+M = TypeVar("M", KernelModel, TerminalModel)
+
+
+class HostShare:
+    """What the sources of one host share: one look at its processes at a time."""
+
+    def __init__(self) -> None:
+        """Start with nothing cached."""
+        self.cache = HostCache()
+        self.gpus = GpuReader()
+        self.lock = asyncio.Lock()
+
+
+class JupyterSource:
+    """One Jupyter server."""
+
+    interval = None
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        options: JupyterOptions,
+        host: HostShare,
+        clock: Clock,
+        memo: object = None,
+    ) -> None:
+        """Take a server's address, and what earlier looks left."""
+        self.address = address
+        self.name = f"jupyter:{address.url}"
+        self._options = options
+        self._host = host
+        self._clock = clock
+        self._client = JupyterClient(address, clock=clock.now)
+        self._open = False
+        self._offset: timedelta | None = timedelta(0) if address.local else None
+        self._started = ""
+        self._kernels, self._terminals = Lives(), Lives()
+        self._marker = Marker(address.url)
+        self._sampled_at: datetime | None = None
+        if isinstance(memo, dict):
+            self._started = str(memo.get("started", ""))
+            self._kernels.restore(memo.get("kernels"))
+            self._terminals.restore(memo.get("terminals"))
+
+    async def collect(self, look: Look) -> Collected:
+        """Look once; what can't be read makes the look incomplete, for its kind or for all."""
+        if not self._open:
+            await self._client.__aenter__()
+            self._open = True
+        try:
+            async with asyncio.timeout(look.deadline):
+                return await self._collect(look)
+        except TimeoutError:
+            return self._failed(look, f"no complete answer within {look.deadline:g} s")
+        except CollectError as error:
+            return self._failed(look, str(error))
+
+    async def act(self, resource: Resource, action: str) -> ActOutcome:
+        """Shut down a kernel or close a terminal; gone already is success."""
+        if action != "shutdown":
+            msg = f"{resource.ref.kind} knows no action {action!r}, only shutdown"
+            raise ActionDenied(msg)
+        delete = (
+            self._client.shutdown_kernel
+            if resource.ref.kind == "jupyter.kernel"
+            else self._client.delete_terminal
+        )
+        done = await delete(resource.ref.id)
+        return ActOutcome(
+            gone=True, detail="shut down" if done is Deletion.DELETED else "it was gone already"
+        )
+
+    async def close(self) -> None:
+        """Close connections."""
+        self._marker.close()
+        if self._open:
+            self._open = False
+            await self._client.aclose()
+
+    async def _collect(self, look: Look) -> Collected:
+        status, kernels, sessions, terminals, remaining = await asyncio.gather(
+            self._client.status(),
+            _or_error(self._client.kernels()),
+            _or_error(self._client.sessions()),
+            _or_error(self._client.terminals()),
+            _or_error(self._client.keepalive()),
+        )
+        offset = self._clock_offset()
+        server = ServerSide(
+            started=status.started,
+            kernels=None
+            if isinstance(kernels, CollectError) or isinstance(sessions, CollectError)
+            else _shifted(kernels, offset),
+            sessions=() if isinstance(sessions, CollectError) else sessions,
+            terminals=None if isinstance(terminals, CollectError) else _shifted(terminals or (), offset),
+            saved={},
+        )
+        host = await self._look_at_host(server, look.at) if self.address.local else None
+        server = replace(server, saved=await self._saved(server, host, offset))
+        errors = [
+            str(answer)
+            for answer in (kernels, sessions, terminals, remaining)
+            if isinstance(answer, CollectError)
+        ]
+        return self._assemble(look, server, host, remaining if isinstance(remaining, float) else None, errors)
+
+    def _assemble(
+        self,
+        look: Look,
+        server: ServerSide,
+        host: HostView | None,
+        remaining: float | None,
+        errors: list[str],
+    ) -> Collected:
+        if self._started != server.started.isoformat():
+            self._started = server.started.isoformat()
+            self._kernels, self._terminals = Lives(), Lives()
+        assembly = Assembly(
+            scope=self.address.url, server=server, host=host, options=self._options, now=look.at
+        )
+        failed = []
+        if server.kernels is None:
+            failed.append("jupyter.kernel")
+        else:
+            self._kernels.forget_all_but({kernel.id for kernel in server.kernels})
+            for kernel in server.kernels:
+                tree = host.kernels.get(kernel.id) if host else None
+                assembly.kernel(
+                    kernel, self._kernels.see(kernel.id, tree.root if tree else None, look.at), tree
+                )
+        if server.terminals is None:
+            failed.append("jupyter.terminal")
+        else:
+            self._terminals.forget_all_but({terminal.name for terminal in server.terminals})
+            self._assemble_terminals(assembly, server.terminals, host, look.at)
+        poll = Poll(
+            id=look.poll_id,
+            source=self.name,
+            started_at=look.at,
+            finished_at=self._clock.now(),
+            complete=not failed,
+            error="; ".join(dict.fromkeys(errors)) or None if failed else None,
+            failed_kinds=tuple(failed),
+        )
+        return Collected(
+            poll=poll,
+            resources=tuple(assembly.resources),
+            observations=tuple(assembly.observations),
+            holds=self._keepalive(remaining, look.at),
+            memo={
+                "started": self._started,
+                "kernels": self._kernels.memo(),
+                "terminals": self._terminals.memo(),
+            },
+            notes=(*dict.fromkeys(assembly.notes), *self._marker.notes()),
+        )
+
+    def _assemble_terminals(
+        self, assembly: Assembly, terminals: Sequence[TerminalModel], host: HostView | None, at: datetime
+    ) -> None:
+        """Pair terminals with shells, both in order of creation, only when their numbers agree."""
+        shells = host.shells if host else ()
+        matched = len(shells) == len(terminals)
+        for index, terminal in enumerate(terminals):
+            trees = shells[index : index + 1] if matched else shells
+            process = shells[index].root if matched else None
+            assembly.terminal(
+                terminal, self._terminals.see(terminal.name, process, at), trees, matched=matched
+            )
+
+    async def _look_at_host(self, server: ServerSide, at: datetime) -> HostView:
+        since = self._sampled_at or at - timedelta(minutes=1)
+        self._sampled_at = at
+        async with self._host.lock:
+            return await asyncio.to_thread(
+                look_at_host,
+                self.address,
+                kernel_ids=[kernel.id for kernel in server.kernels or ()],
+                paths=_paths(server.sessions),
+                cache=self._host.cache,
+                gpus=_once(lambda: self._host.gpus.look(since=since)),
+                now=self._clock.now(),
+                monotonic=self._clock.monotonic(),
+            )
+
+    async def _saved(
+        self, server: ServerSide, host: HostView | None, offset: timedelta
+    ) -> dict[str, datetime | str | None]:
+        """Ask the server when notebooks were saved, where the file system could not be asked."""
+        paths = [path for path in _paths(server.sessions) if host is None or path not in host.saved]
+        at_once = asyncio.Semaphore(_SAVED_AT_ONCE)
+
+        async def ask(path: str) -> datetime | str | None:
+            async with at_once:
+                answer = await _or_error(self._client.notebook_saved_at(path))
+            if isinstance(answer, CollectError):
+                return str(answer)
+            return None if answer is None else answer - offset
+
+        return dict(zip(paths, await asyncio.gather(*(ask(path) for path in paths)), strict=True))
+
+    def _clock_offset(self) -> timedelta:
+        """Correct a remote server's clock, measured once."""
+        if self._offset is None:
+            measured = timedelta(seconds=self._client.server_offset or 0.0)
+            self._offset = measured if abs(measured) > _CLOCKS_AGREE else timedelta(0)
+        return self._offset
+
+    def _keepalive(self, remaining: float | None, at: datetime) -> tuple[Hold, ...]:
+        """The jupyter-keepalive extension's promise is a hold on all of its server."""
+        if not remaining or remaining <= 0:
+            return ()
+        hold = Hold(
+            id=f"{self.name}#keepalive",
+            matcher=HoldMatcher(scope=self.address.url),
+            who="jupyter-keepalive",
+            why="somebody asked the server to stay up",
+            starts_at=at,
+            expires_at=at + timedelta(seconds=remaining),
+            source="keepalive",
+        )
+        return (hold,)
+
+    def _failed(self, look: Look, error: str) -> Collected:
+        poll = Poll(
+            id=look.poll_id,
+            source=self.name,
+            started_at=look.at,
+            finished_at=self._clock.now(),
+            complete=False,
+            error=error,
+        )
+        return Collected(poll=poll)
+
+
+async def _or_error(answer: Awaitable[T]) -> T | CollectError:
+    try:
+        return await answer
+    except CollectError as error:
+        return error
+
+
+def _once(ask: Callable[[], GpuLook]) -> Callable[[], GpuLook]:
+    """Ask at most once."""
+    answers: list[GpuLook] = []
+
+    def look() -> GpuLook:
+        if not answers:
+            answers.append(ask())
+        return answers[0]
+
+    return look
+
+
+def _shifted(models: Sequence[M], offset: timedelta) -> tuple[M, ...]:
+    """Turn times of the server's clock into ours."""
+    if not offset:
+        return tuple(models)
+    return tuple(
+        m if m.last_activity is None else replace(m, last_activity=m.last_activity - offset) for m in models
+    )
+
+
+def _paths(sessions: Sequence[SessionModel]) -> list[str]:
+    return list(dict.fromkeys(session.path for session in sessions if session.path))
