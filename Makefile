@@ -39,7 +39,7 @@ lint: $(VENV)/.full
 	$(BIN)/ruff check .
 
 format: $(VENV)/.full
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check --output-format concise .
 
 types: $(VENV)/.full
 	$(BIN)/mypy
@@ -67,16 +67,16 @@ bundle:  ## (comes with the Studio work) an archive that installs without intern
 venv: $(VENV)/.full  ## the full environment, and nothing else
 
 lock:  ## write .ci/lock*.txt anew from pyproject.toml; ARGS=--upgrade takes the newest versions
-	$(find_python); "$$python" -m venv .cache/lock
+	@$(find_python); "$$python" -m venv .cache/lock
 	.cache/lock/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: $(UV)
-	echo hatchling | $(LOCK) --extra test --extra dev --extra docs - pyproject.toml -o .ci/lock.txt $(ARGS)
-	echo hatchling | $(LOCK) --extra demo -c .ci/lock.txt - pyproject.toml -o .ci/lock-demo.txt $(ARGS)
+	@echo hatchling | $(LOCK) --extra test --extra dev --extra docs - pyproject.toml -o .ci/lock.txt $(ARGS)
+	@echo hatchling | $(LOCK) --extra demo -c .ci/lock.txt - pyproject.toml -o .ci/lock-demo.txt $(ARGS)
 	@if grep -nE '://|file:|index|find-links|@' .ci/lock.txt .ci/lock-demo.txt; then \
 	  echo "make lock: a lock file names an address; names, versions and hashes only" >&2; exit 1; fi
 
 clean:  ## remove what was built, not the environment
 	rm -rf build dist site .cache .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find reaper tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too
 	rm -rf $(VENV)
@@ -86,15 +86,16 @@ LOCK = .cache/lock/bin/uv pip compile --quiet --no-config --universal --python-v
   --only-binary :all: --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command 'make lock'
 
 # Sets $python, or ends with the reason.
+PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.11 python3.12 python3.13 python3.14)
 define find_python
-python=; for candidate in $(or $(PYTHON),python3 python3.11 python3.12 python3.13 python3.14); do \
+python=; for candidate in $(PYTHONS); do \
   if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
     python=$$candidate; break; \
   fi; \
 done; \
 if [ -z "$$python" ]; then \
-  echo "reaper needs Python 3.11 or newer; tried: $(or $(PYTHON),python3, python3.11 to python3.14)" \
-    "($$($(or $(PYTHON),python3) --version 2>&1 | head -n 1)). Name one: make PYTHON=/path/to/python3.11 ..." >&2; \
+  echo "reaper needs Python 3.11 or newer; tried: $(PYTHONS) ($$($(firstword $(PYTHONS)) --version 2>&1 | head -n 1))." \
+    "Name one: make PYTHON=/path/to/python3.11 ..." >&2; \
   exit 1; \
 fi
 endef

@@ -157,7 +157,7 @@ def _conclude(history: History, outlooks: Sequence[Outlook], tick: _Tick) -> Dec
 def _findings(history: History, policies: list[PolicySpec], now: datetime) -> list[Finding]:
     if not history.dead:
         return [_finding(history, policy, now) for policy in policies]
-    died = history.runs["execution_state"].first_at
+    died = history.runs["execution_state"].held_since
     return [
         Finding(
             policy=policy.name,

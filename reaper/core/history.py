@@ -23,8 +23,8 @@ class Run:
         evidence_at: As in `Observation`.
         value: As in `Observation`.
         covers_from: Since when it has been saying so without a break, where that is longer than this run:
-            the start of its sampled interval, or of intervals that join over several runs, or of the
-            first of several runs that all were unknown (their texts differ) or all the same work.
+            the start of its sampled interval or of several that join, or of the first of several runs
+            that were split only by their texts or by a look that was not about this resource.
         first_at: When it was seen first.
         last_at: When it was seen last.
         looks: How many looks saw it.
@@ -105,11 +105,11 @@ def _covers_from(
         return before.held_since
     near = at - before.last_at <= max_gap
     if told is not None:
-        joins = before.covers_from is not None and (near or told <= before.last_at)
-        return min(told, before.held_since) if joins else told
+        return min(told, before.held_since) if near or told <= before.last_at else told
+    dated = observation.evidence_at is not None
     same = observation.evidence_at == before.evidence_at and observation.value == before.value
-    proved = near or observation.evidence_at is not None
-    if observation.activity is Activity.ACTIVE and same and proved:
+    quiet = observation.activity is Activity.IDLE and not dated and before.evidence_at is None
+    if (same and (near or dated)) or (quiet and near):
         return before.held_since
     return None
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 __all__ = ["Finding", "Reason", "Verdict", "Veto", "merge"]
 
@@ -22,7 +23,7 @@ class Reason(StrEnum):
 
     prose: str
 
-    def __new__(cls, code: str, prose: str) -> "Reason":
+    def __new__(cls, code: str, prose: str) -> Self:
         """Make a member whose value is the code and which knows its prose."""
         member = str.__new__(cls, code)
         member._value_ = code
@@ -79,7 +80,9 @@ class Finding:
         policy: The policy's name.
         verdict: KEEP, WAIT, REAP or UNKNOWN.
         reason: Why.
-        since: Since when that which it speaks of holds (idle since, unknown since).
+        since: Since when that which it speaks of holds (idle since, unknown since); activity after a
+            warning shows here, and makes the warning void. None while it waits: nothing holds yet, every
+            look moves `due_at`, and nobody is warned of it.
         due_at: The earliest instant at which the verdict can change if nothing happens; in the
             future, or None. For REAP: when it became due.
         evidence: Names of the signals that decided it.

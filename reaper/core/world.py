@@ -31,6 +31,8 @@ __all__ = ["Delta", "Image", "Life", "SourceState", "World"]
 
 _BUDGET_MEMORY = timedelta(days=1)  # ruleset.LONGEST_WINDOW
 _HOLD_DRIFT = timedelta(seconds=30)
+_SETTLES_AFTER = {ActionState.UNKNOWN: timedelta(0), ActionState.SUCCEEDED: timedelta(seconds=30)}
+"""How long after its end an act must show in a look; a source that still lists what is gone gets no request a look."""
 _PRELIMINARY = (ActionState.PLANNED, ActionState.NOTICED, ActionState.CONFIRMED, ActionState.ABANDONED)
 """Steps that touched nothing: they say nothing about an earlier action on the same life."""
 
@@ -206,7 +208,7 @@ class World:
         self._source_holds(collected, delta)
         return delta
 
-    def apply(self, fact: Fact) -> None:  # noqa: C901, PLR0912 - one arm for each kind of fact
+    def apply(self, fact: Fact) -> None:  # noqa: C901 - one arm for each kind of fact
         """Fold one fact in."""
         match fact:
             case LedgerEntry():
@@ -274,11 +276,11 @@ class World:
                 last_seen_at=poll.started_at,
             )
             self._insert(history)
-            delta.appeared.append(history)
+            delta.appeared.append(replace(history))  # as it is now: the batch may be written later
             return
         if history.resource != resource:
             history.resource = resource
-            delta.changed.append(history)
+            delta.changed.append(replace(history))
         history.last_seen_at = poll.started_at
         history.failing_since = None
         history.failure = ""
@@ -287,12 +289,10 @@ class World:
     def _settle(self, history: History) -> None:
         """Forget an action that a complete later look shows to have had no effect: what comes next is a new one."""
         action, source = history.action, self.sources.get(history.source)
-        if action is None or action.state not in (ActionState.UNKNOWN, ActionState.SUCCEEDED) or source is None:
+        if action is None or action.state not in _SETTLES_AFTER or source is None:
             return
-        if (
-            source.last_complete_at is not None
-            and action.at < source.last_complete_at <= history.last_seen_at
-        ):
+        shown_from, complete_at = action.at + _SETTLES_AFTER[action.state], source.last_complete_at
+        if complete_at is not None and shown_from < complete_at <= history.last_seen_at:
             history.action = None
 
     def _fold(self, observation: Observation, poll: Poll, previous: datetime | None, delta: Delta) -> None:
@@ -344,7 +344,7 @@ class World:
             self.recent_actions = [old for old in self.recent_actions if entry.at - old.at < _BUDGET_MEMORY]
             self.recent_actions.append(entry)
         history = self._life(entry.ref)
-        if history is None:
+        if history is None or entry.at < history.first_seen_at:  # of an earlier life under the same name
             return
         if _says_more(entry, history.action):
             history.action = entry

@@ -85,10 +85,10 @@ class Notices:
             at=entry.at,
             subject=f"reaper: {what} {'done' if good else 'failed'}",
             text=f"{what} at {entry.ref.scope}: {entry.outcome}. Why: {reason_text(decision)}.",
-            mode=Mode.ENFORCE.value,
+            mode=(Mode.ENFORCE if decision.enforced else Mode.DRY_RUN).value,
             resource=resource_document(self._recorder.world, history, decision, entry.at),
         )
-        await self.send(notice, earnest=True)
+        await self.send(notice, earnest=decision.enforced)
 
     async def send(self, notice: Notice, *, earnest: bool) -> tuple[bool, tuple[str, ...], str]:
         """Give a notice to every notifier at once; in dry run to the log alone.

@@ -40,7 +40,7 @@ async def explain_gone(journal: Journal, resource: str) -> dict[str, object] | N
         raise error
     ref = entries[-1].ref
     ledger = [entry for entry in entries if entry.ref == ref]
-    decisions = await journal.decisions(ref=ref, limit=1)
+    decisions = await journal.decisions(decision_id=ledger[-1].decision_id, limit=1)
     return {
         "schema": 1,
         "at": to_json(ledger[-1].at),

@@ -8,6 +8,7 @@ from reaper.core.history import History
 from reaper.core.model import Activity
 from reaper.core.verdict import Finding, Reason, Verdict
 from reaper.policies import params as read
+from reaper.policies.evidence import Assessment, assess
 
 __all__ = ["AgeRule"]
 
@@ -21,7 +22,8 @@ class AgeRule:
     Reads no activity unless `only_if_idle`: a forgotten instance without any metrics still goes by age.
 
     Attributes:
-        timeout: The greatest age, counted from the start of this life (its first sighting where no source knows).
+        timeout: The greatest age, counted from the start of this life (from its first sighting where no
+            source knows).
         only_if_idle: Wait while a signal shows activity. By default true for `jupyter.*`, false elsewhere.
         idle_for: With `only_if_idle`, how long nothing must have shown activity. By default a tenth of
             `timeout`, 5 minutes at most: nobody wants a kernel to go between two cells.
@@ -65,50 +67,48 @@ class AgeRule:
         """Say whether it is too old, and idle where that is asked for. Pure."""
         started = history.started_at()
         due = started + self.timeout
-        if now < due:
-            return Finding(
-                policy=policy, verdict=Verdict.WAIT, reason=Reason.YOUNG_ENOUGH, since=started, due_at=due
-            )
-        old = Finding(policy=policy, verdict=Verdict.REAP, reason=Reason.TOO_OLD, since=started, due_at=due)
         wants_idle = (
             history.ref.kind.startswith("jupyter.") if self.only_if_idle is None else self.only_if_idle
         )
-        return self._unless_active(history, now, old) if wants_idle else old
-
-    def _unless_active(self, history: History, now: datetime, old: Finding) -> Finding:
-        def instead(
-            verdict: Verdict, reason: Reason, since: datetime | None, due: datetime | None, detail: str
-        ) -> Finding:
-            future = due if due is not None and due > now else None
-            return Finding(
-                policy=old.policy, verdict=verdict, reason=reason, since=since, due_at=future, detail=detail
-            )
-
-        if history.failing_since is not None:
-            return instead(
-                Verdict.UNKNOWN, Reason.SOURCE_FAILING, history.failing_since, None, history.failure
-            )
+        if not wants_idle:
+            return _by(due, now, policy, Reason.YOUNG_ENOUGH, started)
         idle_for = min(_LONGEST_IDLE_FOR, self.timeout / 10) if self.idle_for is None else self.idle_for
-        seen = history.current()
-        active = [run for run in seen if run.activity is Activity.ACTIVE]
-        if active:
-            what = "; ".join(f"{run.signal}: {run.value}" for run in active)
-            return instead(Verdict.WAIT, Reason.ACTIVE, None, history.last_seen_at + idle_for, what)
-        unknown = [run for run in seen if run.activity is Activity.UNKNOWN]
-        if unknown:
-            what = "; ".join(f"{run.signal}: {run.value}" for run in unknown)
-            return instead(
-                Verdict.UNKNOWN, Reason.EVIDENCE_UNKNOWN, min(run.first_at for run in unknown), None, what
-            )
-        missing = history.missing()
-        if missing:
-            first = history.first_seen_at + timedelta(seconds=history.resource.sample_interval_s)
-            if history.last_seen_at < first and not any(history.latest(name) for name in missing):
-                return instead(Verdict.WAIT, Reason.SAMPLING, None, first, ", ".join(missing))
-            return instead(
-                Verdict.UNKNOWN, Reason.EVIDENCE_LOST, history.last_seen_at, None, ", ".join(missing)
-            )
-        since = history.idle_since()
-        if since is not None and now < since + idle_for:
-            return instead(Verdict.WAIT, Reason.IDLE_NOT_LONG_ENOUGH, since, since + idle_for, "")
-        return old
+        found = assess(history)
+        if found.activity is Activity.IDLE and found.since is not None:
+            waits = Reason.YOUNG_ENOUGH if now < due else Reason.IDLE_NOT_LONG_ENOUGH
+            since = max(started, found.since)
+            return _by(max(due, found.since + idle_for), now, policy, waits, since, found)
+        if found.reason is Reason.ACTIVE:
+            due = max(due, history.last_seen_at + idle_for)
+        young = now < started + self.timeout
+        waits_for = found.until if found.reason is Reason.SAMPLING and not young else due
+        decided = found.reason in (Reason.ACTIVE, Reason.SAMPLING)
+        return Finding(
+            policy=policy,
+            verdict=Verdict.WAIT if young or decided else Verdict.UNKNOWN,
+            reason=Reason.YOUNG_ENOUGH if young else found.reason,
+            since=None if young else found.since,
+            due_at=waits_for if waits_for is not None and waits_for > now else None,
+            evidence=found.signals,
+            detail=found.detail,
+        )
+
+
+def _by(
+    due: datetime,
+    now: datetime,
+    policy: str,
+    waits: Reason,
+    since: datetime,
+    found: Assessment | None = None,
+) -> Finding:
+    """Reap from an instant on, and wait for it before."""
+    return Finding(
+        policy=policy,
+        verdict=Verdict.REAP if now >= due else Verdict.WAIT,
+        reason=Reason.TOO_OLD if now >= due else waits,
+        since=since,
+        due_at=due,
+        evidence=found.signals if found else (),
+        detail=found.detail if found else "",
+    )

@@ -8,7 +8,7 @@ from reaper.core.history import History, Run, later
 from reaper.core.model import Activity
 from reaper.core.verdict import Reason
 
-__all__ = ["Assessment", "WORK_SIGNALS", "assess", "busy_without_work"]
+__all__ = ["WORK_SIGNALS", "Assessment", "assess", "busy_without_work"]
 
 WORK_SIGNALS = ("process", "gpu", "peers")
 """Signals of work itself, against which a kernel's claim to be busy can be held."""
@@ -57,15 +57,14 @@ def assess(history: History, leave_out: Collection[str] = ()) -> Assessment:
     missing = history.missing()
     if missing:
         return _missing(history, missing)
-    since = _idle_since(history, seen, leave_out)
-    if since is None:
-        return _said(Activity.UNKNOWN, Reason.NO_EVIDENCE, seen, history.first_seen_at)
-    return _said(Activity.IDLE, Reason.IDLE, seen, since)
+    if not seen:
+        return _nothing(history)
+    return _said(Activity.IDLE, Reason.IDLE, seen, _idle_since(history, seen, leave_out))
 
 
 def busy_without_work(history: History) -> Run | None:
     """Give the run of `execution_state` where it alone says active, and evidence of work says idle. Pure."""
-    seen = history.current()
+    seen = history.current() if history.failing_since is None else []
     active = [run for run in seen if run.activity is Activity.ACTIVE]
     if [run.signal for run in active] != ["execution_state"]:
         return None
@@ -75,9 +74,7 @@ def busy_without_work(history: History) -> Run | None:
     return None
 
 
-def _said(
-    activity: Activity, reason: Reason, runs: Sequence[Run], since: datetime | None
-) -> Assessment:
+def _said(activity: Activity, reason: Reason, runs: Sequence[Run], since: datetime | None) -> Assessment:
     return Assessment(
         activity=activity,
         reason=reason,
@@ -106,6 +103,18 @@ def _missing(history: History, missing: Sequence[str]) -> Assessment:
         since=min(lost, default=history.first_seen_at),
         signals=tuple(missing),
         detail=f"{names}: required, but not there",
+    )
+
+
+def _nothing(history: History) -> Assessment:
+    """The look saw that it is there, and nothing of what it does."""
+    last = [run.last_at for run in history.runs.values()]
+    return Assessment(
+        activity=Activity.UNKNOWN,
+        reason=Reason.EVIDENCE_LOST if last else Reason.NO_EVIDENCE,
+        since=max(last, default=history.first_seen_at),
+        signals=tuple(sorted(history.runs)),
+        detail="the latest look brought no signal at all",
     )
 
 

@@ -1,7 +1,7 @@
 """The rule `idle`: nothing has shown activity for a whole timeout."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reaper.core.history import History, Run
@@ -88,7 +88,12 @@ class IdleRule:
             )
         since = max(busy.held_since, *_quiet_since(history, busy, rest))
         reasons = Reason.BUSY_TIMEOUT, Reason.BUSY_WITHOUT_WORK
-        return _by(since + self.busy_timeout, now, policy, reasons, since, rest)
+        found = replace(
+            rest,
+            signals=(busy.signal, *rest.signals),
+            detail=f"{busy.signal}: {busy.value}; {rest.detail}",
+        )
+        return _by(since + self.busy_timeout, now, policy, reasons, since, found)
 
 
 def _quiet_since(history: History, busy: Run, rest: Assessment) -> list[datetime]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from reaper.core.durations import parse_duration
+from reaper.core.durations import format_duration, parse_duration
 from reaper.errors import ConfigError
 
 __all__ = ["duration", "flag", "only"]
@@ -35,15 +35,21 @@ def duration(
             msg = f'rule {rule!r} needs {name!r}, such as {name} = "2h"'
             raise ConfigError(msg)
         return default
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, float):
-        return timedelta(seconds=value)
     try:
-        return parse_duration(str(value))
-    except ValueError as error:
+        found = _duration(value)
+    except (OverflowError, ValueError) as error:
         msg = f"rule {rule!r}, {name}: {error}"
         raise ConfigError(msg) from None
+    if found < timedelta(0):
+        msg = f"rule {rule!r}, {name}: {format_duration(found)} is negative: a duration is zero or more"
+        raise ConfigError(msg)
+    return found
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    return timedelta(seconds=value) if isinstance(value, float) else parse_duration(str(value))
 
 
 def flag(rule: str, params: Mapping[str, object], name: str, *, default: bool) -> bool:

@@ -136,6 +136,8 @@ class JupyterSource:
             for answer in (kernels, sessions, terminals, remaining)
             if isinstance(answer, CollectError)
         ]
+        if isinstance(remaining, CollectError):  # whether somebody holds all of it can't be told
+            server = replace(server, kernels=None, terminals=None)
         return self._assemble(look, server, host, remaining if isinstance(remaining, float) else None, errors)
 
     def _assemble(
@@ -152,12 +154,14 @@ class JupyterSource:
         assembly = Assembly(
             scope=self.address.url, server=server, host=host, options=self._options, now=look.at
         )
-        failed = []
+        failed: list[str] = []
         if server.kernels is None:
             failed.append("jupyter.kernel")
         else:
             self._kernels.forget_all_but({kernel.id for kernel in server.kernels})
-            for kernel in server.kernels:
+            for kernel in _each_once(
+                server.kernels, lambda kernel: kernel.id, "jupyter.kernel", failed, errors
+            ):
                 tree = host.kernels.get(kernel.id) if host else None
                 assembly.kernel(
                     kernel, self._kernels.see(kernel.id, tree.root if tree else None, look.at), tree
@@ -166,7 +170,8 @@ class JupyterSource:
             failed.append("jupyter.terminal")
         else:
             self._terminals.forget_all_but({terminal.name for terminal in server.terminals})
-            self._assemble_terminals(assembly, server.terminals, host, look.at)
+            terminals = _each_once(server.terminals, lambda one: one.name, "jupyter.terminal", failed, errors)
+            self._assemble_terminals(assembly, terminals, host, look.at)
         poll = Poll(
             id=look.poll_id,
             source=self.name,
@@ -284,6 +289,17 @@ def _once(ask: Callable[[], GpuLook]) -> Callable[[], GpuLook]:
         return answers[0]
 
     return look
+
+
+def _each_once(
+    models: Sequence[M], name: Callable[[M], str], kind: str, failed: list[str], errors: list[str]
+) -> list[M]:
+    """Give what has a name, each once; one without a name means that not everything was understood."""
+    named = {name(model): model for model in models if name(model)}
+    if any(not name(model) for model in models):
+        failed.append(kind)
+        errors.append(f"one {kind} has no id")
+    return list(named.values())
 
 
 def _shifted(models: Sequence[M], offset: timedelta) -> tuple[M, ...]:

@@ -1,0 +1,289 @@
+"""The demo's stage: a real Jupyter server with kernels and terminals of every sort, started and ended by us."""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import aiohttp
+import psutil
+
+from reaper.errors import ReaperError
+
+__all__ = ["ACTORS", "Actor", "Cast", "Stage", "stage"]
+
+_STARTING = 40.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """One kernel or terminal of the demo.
+
+    Attributes:
+        name: What the demo calls it: the notebook's path, or the terminal's part.
+        kind: `jupyter.kernel` or `jupyter.terminal`.
+        plays: What it does, for people.
+        code: Run in the kernel, or typed into the terminal.
+        survives: Whether it is work and must be there in the end.
+        waits: Whether the cell ends at once, so that its end is waited for.
+    """
+
+    name: str
+    kind: str
+    plays: str
+    code: str
+    survives: bool
+    waits: bool = True
+
+
+_COMPUTE = "while True: sum(i * i for i in range(100_000))"
+_CHILD = "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {!r}])"
+_LOOP = f"{sys.executable} -c '{_COMPUTE}'"
+
+ACTORS = (
+    Actor(
+        name="idle.ipynb",
+        kind="jupyter.kernel",
+        plays="ran a cell, then nothing",
+        code="x = 1 + 1",
+        survives=False,
+    ),
+    Actor(
+        name="silent-cell.ipynb",
+        kind="jupyter.kernel",
+        plays="a long cell that prints nothing",
+        code=_COMPUTE,
+        survives=True,
+        waits=False,
+    ),
+    Actor(
+        name="thread.ipynb",
+        kind="jupyter.kernel",
+        plays="says idle, but a thread computes",
+        code=f"import threading\ndef work():\n    {_COMPUTE}\nthreading.Thread(target=work, daemon=True).start()",
+        survives=True,
+    ),
+    Actor(
+        name="child.ipynb",
+        kind="jupyter.kernel",
+        plays="says idle, but a child computes",
+        code=_CHILD.format(_COMPUTE),
+        survives=True,
+    ),
+    Actor(
+        name="sleeping-child.ipynb",
+        kind="jupyter.kernel",
+        plays="says idle, its child only sleeps",
+        code=_CHILD.format("import time; time.sleep(3600)"),
+        survives=False,
+    ),
+    Actor(name="quiet shell", kind="jupyter.terminal", plays="an empty prompt", code="", survives=False),
+    Actor(
+        name="sleeping job", kind="jupyter.terminal", plays="sleep 3600", code="sleep 3600\r", survives=False
+    ),
+    Actor(
+        name="silent job",
+        kind="jupyter.terminal",
+        plays="computes and prints nothing",
+        code=f"{_LOOP}\r",
+        survives=True,
+    ),
+    Actor(
+        name="background job",
+        kind="jupyter.terminal",
+        plays="computes in the background",
+        code=f"{_LOOP} &\r",
+        survives=True,
+    ),
+    Actor(
+        name="output",
+        kind="jupyter.terminal",
+        plays="prints the date every second",
+        code="while true; do date; sleep 1; done\r",
+        survives=True,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """An actor as it lives on the server.
+
+    Attributes:
+        actor: Who it is.
+        id: Kernel id or terminal name.
+    """
+
+    actor: Actor
+    id: str
+
+
+class Stage:
+    """A running server and everybody on it."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, token: str, runtime_dir: Path) -> None:
+        """Take a session that carries the token."""
+        self.url = url
+        self.token = token
+        self.runtime_dir = runtime_dir
+        self.cast: list[Cast] = []
+        self._session = session
+
+    async def enter(self, actor: Actor) -> Cast:
+        """Start one kernel or terminal and let it begin its part."""
+        if actor.kind == "jupyter.kernel":
+            body = {"path": actor.name, "type": "notebook", "name": actor.name, "kernel": {"name": "python3"}}
+            answer = await self._json("POST", "api/sessions", body)
+            cast = Cast(actor=actor, id=answer["kernel"]["id"])
+            await self._execute(cast.id, actor.code, waits=actor.waits)
+        else:
+            answer = await self._json("POST", "api/terminals", {})
+            cast = Cast(actor=actor, id=answer["name"])
+            if actor.code:
+                await self._type(cast.id, actor.code)
+        self.cast.append(cast)
+        return cast
+
+    async def alive(self) -> set[str]:
+        """Give the ids of the kernels and terminals that the server still lists."""
+        kernels = await self._json("GET", "api/kernels?no_track_activity=1")
+        terminals = await self._json("GET", "api/terminals?no_track_activity=1")
+        return {kernel["id"] for kernel in kernels} | {terminal["name"] for terminal in terminals}
+
+    async def _json(self, method: str, path: str, body: object = None) -> "dict[str, str]":
+        async with self._session.request(method, self.url + path, json=body) as response:
+            response.raise_for_status()
+            answer: dict[str, str] = await response.json()
+            return answer
+
+    async def _execute(self, kernel_id: str, code: str, *, waits: bool) -> None:
+        message_id, session_id = uuid.uuid4().hex, uuid.uuid4().hex
+        url = f"{self.url}api/kernels/{quote(kernel_id)}/channels?session_id={session_id}"
+        message = {
+            "channel": "shell",
+            "header": {
+                "msg_id": message_id,
+                "msg_type": "execute_request",
+                "session": session_id,
+                "username": "demo",
+                "version": "5.3",
+            },
+            "parent_header": {},
+            "metadata": {},
+            "content": {
+                "code": code,
+                "silent": False,
+                "store_history": True,
+                "user_expressions": {},
+                "allow_stdin": False,
+            },
+            "buffers": [],
+        }
+        async with self._session.ws_connect(url) as channel, asyncio.timeout(_STARTING):
+            await channel.send_str(json.dumps(message))
+            async for frame in channel:
+                if frame.type is not aiohttp.WSMsgType.TEXT:
+                    continue
+                told = json.loads(frame.data)
+                mine = told["parent_header"].get("msg_id") == message_id
+                state = told["content"].get("execution_state")
+                if mine and (told["msg_type"] == "error" or state == ("idle" if waits else "busy")):
+                    return
+
+    async def _type(self, name: str, text: str) -> None:
+        async with (
+            self._session.ws_connect(f"{self.url}terminals/websocket/{quote(name)}") as channel,
+            asyncio.timeout(_STARTING),
+        ):
+            async for frame in channel:  # the prompt: the shell is there
+                if json.loads(frame.data)[0] == "stdout":
+                    break
+            await channel.send_str(json.dumps(["stdin", text]))
+            async for frame in channel:  # its echo: the shell has it
+                if json.loads(frame.data)[0] == "stdout":
+                    return
+
+
+@asynccontextmanager
+async def stage(directory: Path) -> AsyncIterator[Stage]:
+    """Start a Jupyter server of our own on loopback, isolated from the user's, and end it with all it started.
+
+    Raises:
+        ReaperError: jupyter_server is not installed, or does not come up.
+    """
+    runtime_dir = directory / "runtime"
+    for part in ("runtime", "config", "data", "notebooks", "ipython"):
+        (directory / part).mkdir(parents=True, exist_ok=True)
+    token = secrets.token_urlsafe(24)
+    environment = {
+        **os.environ,
+        "JUPYTER_RUNTIME_DIR": str(runtime_dir),
+        "JUPYTER_CONFIG_DIR": str(directory / "config"),
+        "JUPYTER_DATA_DIR": str(directory / "data"),
+        "IPYTHONDIR": str(directory / "ipython"),
+        "JUPYTER_TOKEN": token,
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    root = ["--allow-root"] if os.geteuid() == 0 else []
+    with (directory / "jupyter.log").open("wb") as log:
+        server = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "jupyter_server",
+            "--no-browser",
+            "--ServerApp.ip=127.0.0.1",
+            "--ServerApp.port=0",
+            f"--ServerApp.root_dir={directory / 'notebooks'}",
+            *root,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        url = await _started(server, runtime_dir, directory / "jupyter.log")
+        async with aiohttp.ClientSession(headers={"Authorization": f"token {token}"}) as session:
+            yield Stage(session, url, token, runtime_dir)
+    finally:
+        await _end(server)
+
+
+async def _started(server: asyncio.subprocess.Process, runtime_dir: Path, log: Path) -> str:
+    file = runtime_dir / f"jpserver-{server.pid}.json"
+    try:
+        async with asyncio.timeout(_STARTING):
+            while server.returncode is None:
+                with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+                    url: str = json.loads(file.read_text())["url"]
+                    return url
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        pass
+    msg = f"the demo's Jupyter server did not start; see {log} (is jupyter_server installed? 'make demo' does that)"
+    raise ReaperError(msg)
+
+
+async def _end(server: asyncio.subprocess.Process) -> None:
+    """End the server and everything it started, by pid: jobs of kernels and terminals leave its session."""
+    if server.returncode is not None:
+        return
+    family = psutil.Process(server.pid).children(recursive=True)
+    server.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(10):
+            await server.wait()
+    except TimeoutError:
+        server.kill()
+        await server.wait()
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()  # psutil checks that the pid is still the same process

@@ -1,0 +1,186 @@
+"""Reach the daemon, or the journal it leaves: one place for every command that asks or changes something.
+
+`Reach` has the daemon's own verbs (`plugins.Control`). With a daemon they are HTTP requests; without one,
+reading commands read the journal, and writing ones write their facts there, for the next start to see.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from reaper.cli.client import Client, UnknownResource, find, path_segment
+from reaper.cli.output import clean
+from reaper.config.places import journal_candidates
+from reaper.errors import ControlError
+
+__all__ = ["DaemonReach", "Reach", "named", "open_reach", "own_name"]
+
+Document = dict[str, Any]
+
+_MOST_NAMED = 12
+"""How many existing names an error lists."""
+
+
+class Reach(Protocol):
+    """What a command may ask; every answer is a JSON document."""
+
+    def status(self) -> Document:
+        """Give the status document."""
+
+    def explain(self, resource: str) -> Document:
+        """Give the explain document of a RESOURCE, also of one that is gone."""
+
+    def plan(self) -> Document:
+        """Give the plan document."""
+
+    def apply(self, document: Mapping[str, Any]) -> Document:
+        """Do what a plan says."""
+
+    def holds(self) -> Document:
+        """Give the holds in force."""
+
+    def place_hold(self, request: Mapping[str, Any]) -> Document:
+        """Place a hold, or renew the one with the `id` given."""
+
+    def release_hold(self, hold_or_resource: str) -> Document:
+        """Release a hold by its id, or all on one RESOURCE."""
+
+    def pause(self, request: Mapping[str, Any]) -> Document:
+        """Pause."""
+
+    def resume(self) -> Document:
+        """Resume."""
+
+    def settings(self) -> Document:
+        """Give every effective setting."""
+
+    def change_setting(self, request: Mapping[str, Any]) -> Document:
+        """Set or unset a setting."""
+
+
+class DaemonReach:
+    """Asks the daemon."""
+
+    def __init__(self, client: Client) -> None:
+        """Take the connection."""
+        self.client = client
+
+    def status(self) -> Document:
+        """Give the status document."""
+        return _by_daemon(self.client.get("/api/v1/status"))
+
+    def explain(self, resource: str) -> Document:
+        """Give the explain document of a RESOURCE, also of one that is gone."""
+        return _by_daemon(self.client.get("/api/v1/explain", resource=resource))
+
+    def plan(self) -> Document:
+        """Give the plan document."""
+        return _by_daemon(self.client.get("/api/v1/plan"))
+
+    def apply(self, document: Mapping[str, Any]) -> Document:
+        """Do what a plan says."""
+        return _by_daemon(self.client.send("POST", "/api/v1/apply", document))
+
+    def holds(self) -> Document:
+        """Give the holds in force."""
+        return _by_daemon(self.client.get("/api/v1/holds"))
+
+    def place_hold(self, request: Mapping[str, Any]) -> Document:
+        """Place a hold, or renew the one with the `id` given."""
+        return _by_daemon(self.client.send("POST", "/api/v1/holds", request))
+
+    def release_hold(self, hold_or_resource: str) -> Document:
+        """Release a hold by its id, or all on one RESOURCE."""
+        return _by_daemon(self.client.send("DELETE", f"/api/v1/holds/{path_segment(hold_or_resource)}"))
+
+    def pause(self, request: Mapping[str, Any]) -> Document:
+        """Pause."""
+        return _by_daemon(self.client.send("PUT", "/api/v1/pause", request))
+
+    def resume(self) -> Document:
+        """Resume."""
+        return _by_daemon(self.client.send("DELETE", "/api/v1/pause"))
+
+    def settings(self) -> Document:
+        """Give every effective setting."""
+        return _by_daemon(self.client.get("/api/v1/settings"))
+
+    def change_setting(self, request: Mapping[str, Any]) -> Document:
+        """Set or unset a setting."""
+        return _by_daemon(self.client.send("PATCH", "/api/v1/settings", request))
+
+
+def _by_daemon(document: Document) -> Document:
+    document["daemon"] = True
+    return document
+
+
+def open_reach(journal: str | None = None) -> Reach:
+    """Reach the daemon; without one, the first journal there is.
+
+    Args:
+        journal: Read this journal, whatever daemon there is.
+
+    Raises:
+        ControlError: There is neither; the message names every place that was tried.
+        ConfigError: `REAPER_LISTEN` or the token's file can't be read.
+    """
+    tried: list[str] = []
+    if journal is None:
+        client, tried = find()
+        if client is not None:
+            return DaemonReach(client)
+        places = journal_candidates(os.environ)
+    else:
+        places = [journal]
+    from reaper.cli.offline import JournalReach, missing
+
+    for place in places:
+        reason = missing(place)
+        if reason is None:
+            return JournalReach(place, tried)
+        tried.append(f"journal {place}: {reason}")
+    lines = [
+        "no daemon answers, and there is no journal to read; tried:"
+        if journal is None
+        else "no such journal:"
+    ]
+    lines.extend(f"  {clean(one)}" for one in tried)
+    if journal is None:
+        lines.append("start one with 'reaper run', or say where it is with REAPER_LISTEN or REAPER_STATE")
+    raise ControlError("\n".join(lines))
+
+
+def named(reach: Reach, resource: str) -> str:
+    """Turn the RESOURCE `self` into a qualified one; others stay as they are.
+
+    Raises:
+        UnknownResource: `self` means nothing here.
+    """
+    if resource != "self":
+        return resource
+    from reaper.cli.whoami import find_self
+
+    return find_self(reach.status()["resources"])
+
+
+def unknown(reach: Reach, error: UnknownResource) -> UnknownResource:
+    """Add to the error for a RESOURCE that does not exist what does."""
+    resources = reach.status()["resources"]
+    if not resources:
+        return UnknownResource(f"{error}\nnothing is watched now")
+    lines = [f"  {one['kind']}/{one['id']}  {clean(str(one['name']))}" for one in resources[:_MOST_NAMED]]
+    more = len(resources) - len(lines)
+    if more > 0:
+        lines.append(f"  and {more} more")
+    return UnknownResource("\n".join([str(error), "watched now:", *lines]))
+
+
+def own_name() -> str:
+    """Give who asks, for the journal: this user's name."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

@@ -1,0 +1,128 @@
+"""Put the parts together: settings to providers, notifiers, journal and daemon. The only place that knows them all."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from reaper.clients.host import Thresholds
+from reaper.clock import Clock, SystemClock
+from reaper.config import Settings, build_ruleset, check_override, show, underlying
+from reaper.core.facts import SettingChanged
+from reaper.core.ruleset import Ruleset
+from reaper.core.world import World
+from reaper.daemon.loop import Daemon
+from reaper.daemon.rules import Setup
+from reaper.daemon.supervisor import Loaded
+from reaper.plugins import Journal, Notifier, Provider, load
+from reaper.providers.jupyter import JupyterOptions
+
+__all__ = ["loaded", "open_daemon"]
+
+
+def loaded(settings: Settings, clock: Clock) -> Loaded:
+    """Make what the daemon takes from the settings.
+
+    Raises:
+        ConfigError: A plugin, an address or a policy can't be used.
+    """
+    return _setup(settings), _providers(settings, clock), _notifiers(settings)
+
+
+@asynccontextmanager
+async def open_daemon(settings: Settings) -> AsyncIterator[Daemon]:
+    """Open the journal for writing and build the daemon on what it holds; close both in the end.
+
+    Raises:
+        ConfigError: As `loaded`.
+        JournalError: The journal can't be opened.
+    """
+    clock = SystemClock()
+    setup, providers, notifiers = loaded(settings, clock)
+    async with AsyncExitStack() as undo:
+        for part in (*providers, *notifiers):
+            undo.push_async_callback(part.close)
+        journal = open_journal(settings.state)
+        await journal.open(write=True)
+        undo.push_async_callback(journal.close)
+        image = await journal.load()
+        daemon = Daemon(
+            setup=setup,
+            journal=journal,
+            providers=providers,
+            notifiers=notifiers,
+            clock=clock,
+            world=World.restore(image, max_gap=3 * setup.poll_interval),
+            memos=image.memos,
+        )
+        undo.pop_all()
+    try:
+        yield daemon
+    finally:
+        await daemon.close()
+
+
+def open_journal(address: str) -> Journal:
+    """Make the journal that an address names; it is not opened yet.
+
+    Raises:
+        ConfigError: Nothing serves that scheme.
+    """
+    scheme = address.partition(":")[0] if "://" in address or address.startswith("memory:") else "sqlite"
+    journal: Journal = load("reaper.journals", scheme).from_address(address)
+    return journal
+
+
+def _setup(settings: Settings) -> Setup:
+    def rules(overrides: Mapping[str, str]) -> Ruleset:
+        return build_ruleset(settings, overrides)
+
+    def check(name: str, value: str) -> None:
+        check_override(settings, name, value)
+
+    def document(overrides: Mapping[str, SettingChanged]) -> dict[str, object]:
+        return show(settings, overrides)
+
+    rules({})  # what can't be built is refused now, not at the first tick
+    return Setup(
+        build_ruleset=rules,
+        check_override=check,
+        underlying=underlying(settings),
+        poll_interval=settings.poll_interval,
+        retention=settings.retention,
+        keep_terminals=settings.keep_terminals,
+        show=document,
+    )
+
+
+def _providers(settings: Settings, clock: Clock) -> tuple[Provider, ...]:
+    jupyter = settings.jupyter
+    options = JupyterOptions(
+        urls=tuple(url.get_secret_value() for url in jupyter.url),
+        token=jupyter.token,
+        ca_file=jupyter.ca_file,
+        verify=jupyter.verify,
+        runtime_dirs=jupyter.runtime_dirs,
+        ignore_connections=jupyter.ignore_connections,
+        terminal_output=jupyter.terminal_output == "activity",
+        require_process_evidence=jupyter.require_process_evidence,
+        start_grace=settings.start_grace,
+        thresholds=Thresholds(
+            core_per_process=jupyter.process.core,
+            core_per_tree=jupyter.process.tree_core,
+            io_bytes_per_second=jupyter.process.io,
+            min_interval=jupyter.process.interval.total_seconds(),
+        ),
+    )
+    provider: Provider = load("reaper.providers", "jupyter")(options, clock)
+    return (provider,)
+
+
+def _notifiers(settings: Settings) -> tuple[Notifier, ...]:
+    """Make the configured notifiers; the log is always one of them."""
+    addresses = [address.get_secret_value() for address in settings.notify]
+    if not any(address.startswith("log:") for address in addresses):
+        addresses.insert(0, "log:")
+    found: list[Notifier] = []
+    for address in addresses:
+        notifier: Notifier = load("reaper.notifiers", address.partition(":")[0].lower()).from_address(address)
+        found.append(notifier)
+    return tuple(found)

@@ -1,0 +1,225 @@
+"""Drops what is too old to be asked for and not needed for what lives.
+
+Works in small transactions, so that writes pass in between, and in an order that leaves a good journal
+wherever it is cut off: first the horizon moves, then goes what no load from the horizon on needs.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from reaper.core.facts import HoldPlaced
+from reaper.core.world import Image, Life
+from reaper.journal.reading import SLICE, Reading, last_seq
+from reaper.journal.rows import fact_from_row, micros
+from reaper.journal.snapshot import Snapshot
+
+__all__ = ["Horizon", "drop", "horizon", "shrink"]
+
+_MANY = 2000
+"""Rows dropped in one transaction: some 10 ms."""
+_VACUUM_PAGES = 256
+_DAY = 86_400_000_000
+
+_LATELY = """
+    SELECT coalesce((SELECT at FROM facts WHERE label = 'STARTED' AND type = 'LedgerEntry' AND seq <= ?
+        ORDER BY id DESC LIMIT 1), 0)"""
+_OVER = "SELECT id, label, at FROM facts WHERE seq <= :seq AND until_seq <= :seq ORDER BY id"
+_HOLDS = "SELECT id, type, body FROM facts WHERE type = 'HoldPlaced' AND until_seq IS NULL AND seq <= ?"
+_VERSIONS = """
+    DELETE FROM versions WHERE life = ? AND seq < (SELECT max(seq) FROM versions WHERE life = ? AND seq <= ?)"""
+_FORGOTTEN = """
+    SELECT id FROM sources WHERE id NOT IN (SELECT source FROM lives)
+        AND id NOT IN (SELECT source FROM polls WHERE seq > :seq)
+        AND id IS NOT (SELECT source FROM polls ORDER BY seq DESC LIMIT 1)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """Up to where everything goes that what comes after does not need.
+
+    Attributes:
+        seq: The oldest batch that stays loadable.
+        looks: Looks up to there whose rows are needed.
+        lives: What was alive then.
+        before: The instant asked for.
+    """
+
+    seq: int
+    looks: frozenset[int]
+    lives: tuple[Life, ...]
+    before: datetime
+
+
+def horizon(connection: sqlite3.Connection, before: datetime) -> Reading[Horizon | None]:
+    """Find the batch before the first that is not older than an instant, and what it rests on.
+
+    Args:
+        connection: With a read transaction open, or nothing is written meanwhile.
+        before: The instant.
+
+    Returns:
+        None: there is nothing as old as that.
+    """
+    (first,) = connection.execute("SELECT min(seq) FROM batches WHERE at >= ?", (micros(before),)).fetchone()
+    seq = last_seq(connection) if first is None else first - 1
+    (oldest,) = connection.execute("SELECT coalesce(min(seq), 0) FROM batches").fetchone()
+    if seq < max(oldest, 1):
+        return None
+    snapshot = Snapshot(connection, seq)
+    image: Image = yield from snapshot.image()
+    return Horizon(seq=seq, looks=frozenset(snapshot.used), lives=image.lives, before=before)
+
+
+def drop(connection: sqlite3.Connection, to: Horizon) -> Reading[int]:
+    """Drop what lies before a horizon.
+
+    Args:
+        connection: To write with, in autocommit mode.
+        to: What `horizon` found.
+
+    Returns:
+        How many rows went.
+    """
+    with _transaction(connection):
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('horizon', ?)", (to.seq,))
+    yield
+    gone = yield from _delete_each(connection, "DELETE FROM facts WHERE id = ?", _facts(connection, to))
+    gone += yield from _decisions(connection, to.seq)
+    gone += yield from _lives(connection, to.seq)
+    polls = connection.execute("SELECT seq FROM polls WHERE seq <= ? ORDER BY seq", (to.seq,)).fetchall()
+    old = [seq for (seq,) in polls if seq not in to.looks]
+    gone += yield from _delete_each(connection, "DELETE FROM polls WHERE seq = ?", old)
+    batches = connection.execute("SELECT seq FROM batches WHERE seq < ?", (to.seq,)).fetchall()
+    gone += yield from _delete_each(connection, "DELETE FROM batches WHERE seq = ?", [seq for (seq,) in batches])
+    return gone + _names(connection, to.seq)
+
+
+def shrink(connection: sqlite3.Connection) -> Reading[None]:
+    """Give what dropped rows left free back to the file system."""
+    while True:
+        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+        if not free:
+            break
+        connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+        (left,) = connection.execute("PRAGMA freelist_count").fetchone()
+        if left >= free:
+            break
+        yield
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _delete_each(connection: sqlite3.Connection, statement: str, numbers: Iterable[int]) -> Reading[int]:
+    gone, rest = 0, list(numbers)
+    for start in range(0, len(rest), _MANY):
+        with _transaction(connection):
+            some = [(number,) for number in rest[start : start + _MANY]]
+            gone += connection.executemany(statement, some).rowcount
+        yield
+    return gone
+
+
+def _facts(connection: sqlite3.Connection, to: Horizon) -> list[int]:
+    """Find facts that matter no more: replaced, of a life that ended, or a hold that is over.
+
+    The actions started within a day of the latest stay, for budgets. An expired hold stays while
+    something lives that it protected: a notice from before its end is void.
+    """
+    (latest,) = connection.execute(_LATELY, (to.seq,)).fetchone()
+    rows = connection.execute(_OVER, {"seq": to.seq}).fetchall()
+    old = [number for number, label, at in rows if label != "STARTED" or at <= latest - _DAY]
+    for number, kind, body in connection.execute(_HOLDS, (to.seq,)).fetchall():
+        placed = fact_from_row(kind, body, None)
+        if isinstance(placed, HoldPlaced) and _over(placed, to):
+            old.append(number)
+    return old
+
+
+def _over(placed: HoldPlaced, to: Horizon) -> bool:
+    end = placed.hold.expires_at
+    if end is None or end >= to.before:
+        return False
+    return not any(life.first_seen_at <= end and placed.hold.matcher.matches(life.resource.ref) for life in to.lives)
+
+
+def _decisions(connection: sqlite3.Connection, seq: int) -> Reading[int]:
+    gone = 0
+    while True:
+        rows = connection.execute("SELECT rowid, seq FROM decisions ORDER BY rowid LIMIT ?", (_MANY,)).fetchall()
+        old = [number for number, written in rows if written <= seq]
+        gone += yield from _delete_each(connection, "DELETE FROM decisions WHERE rowid = ?", old)
+        if len(old) < _MANY:
+            return gone
+
+
+def _lives(connection: sqlite3.Connection, seq: int) -> Reading[int]:
+    gone = 0
+    lives = connection.execute("SELECT id, ended_seq FROM lives WHERE first_seq <= ? ORDER BY id", (seq,)).fetchall()
+    for done, (life, ended_seq) in enumerate(lives, start=1):
+        ended = ended_seq is not None and ended_seq <= seq
+        heads = connection.execute("SELECT nr, first_seq FROM heads WHERE life = ?", (life,)).fetchall()
+        for nr, first_seq in heads:
+            gone += yield from _runs(connection, life, nr, seq + 1 if ended else _needed(connection, life, nr, first_seq, seq))
+        with _transaction(connection):
+            gone += _end(connection, life) if ended else connection.execute(_VERSIONS, (life, life, seq)).rowcount
+        if not done % SLICE:
+            yield
+    return gone
+
+
+def _needed(connection: sqlite3.Connection, life: int, nr: int, head_seq: int, seq: int) -> int:
+    """Give where the run of a strand began that was the newest at a batch."""
+    if head_seq <= seq:
+        return head_seq
+    newest = "SELECT coalesce(max(first_seq), 0) FROM runs WHERE life = ? AND nr = ? AND first_seq <= ?"
+    (first_seq,) = connection.execute(newest, (life, nr, seq)).fetchone()
+    return int(first_seq)
+
+
+def _runs(connection: sqlite3.Connection, life: int, nr: int, before: int) -> Reading[int]:
+    gone = 0
+    select = "SELECT first_seq FROM runs WHERE life = ? AND nr = ? AND first_seq < ? ORDER BY first_seq LIMIT ?"
+    delete = "DELETE FROM runs WHERE life = ? AND nr = ? AND first_seq <= ?"
+    while rows := connection.execute(select, (life, nr, before, _MANY)).fetchall():
+        with _transaction(connection):
+            gone += connection.execute(delete, (life, nr, rows[-1][0])).rowcount
+        yield
+    return gone
+
+
+def _end(connection: sqlite3.Connection, life: int) -> int:
+    gone = connection.execute("DELETE FROM heads WHERE life = ?", (life,)).rowcount
+    gone += connection.execute("DELETE FROM versions WHERE life = ?", (life,)).rowcount
+    return gone + connection.execute("DELETE FROM lives WHERE id = ?", (life,)).rowcount
+
+
+def _names(connection: sqlite3.Connection, seq: int) -> int:
+    """Drop sources that are gone, and names and rules that nothing speaks of any more."""
+    gone = 0
+    with _transaction(connection):
+        for (source,) in connection.execute(_FORGOTTEN, {"seq": seq}).fetchall():
+            gone += connection.execute("DELETE FROM polls WHERE source = ?", (source,)).rowcount
+            gone += connection.execute("DELETE FROM memos WHERE source = ?", (source,)).rowcount
+            gone += connection.execute("DELETE FROM sources WHERE id = ?", (source,)).rowcount
+        gone += connection.execute(
+            """DELETE FROM refs WHERE id NOT IN (SELECT ref FROM lives) AND id NOT IN (SELECT ref FROM decisions)
+                AND id NOT IN (SELECT ref FROM facts WHERE ref IS NOT NULL)"""
+        ).rowcount
+        gone += connection.execute(
+            "DELETE FROM configs WHERE digest NOT IN (SELECT label FROM facts WHERE type = 'ConfigLoaded')"
+        ).rowcount
+    return gone
