@@ -32,18 +32,22 @@ _CHATTY = {
 }
 """Loggers of others that are held at this at least: at `debug` some write headers, and with them secrets."""
 
-_SECRET_KEY = re.compile(
-    r"(^|[._-])(token|password|passwd|secret|authorization|cookie|xsrf|api_?key|access_?key|credentials?)$",
-    re.IGNORECASE,
-)
+_TELLING = r"(?:token|password|passwd|secret|authorization|cookie|xsrf|api_?key|access_?key|credentials?)"
+"""Names of what is secret."""
+
+_SECRET_KEY = re.compile(rf"(?:^|[._-]){_TELLING}$", re.IGNORECASE)
+
 _IN_TEXT = re.compile(
-    r"(?P<before>[?&](?:token|_xsrf|x-amz-signature|x-amz-security-token|x-amz-credential)="
-    r"|\bauthorization['\"]?\s*[:=]\s*['\"]?(?:token|bearer|basic)\s+"
-    r"|://[^/\s:@]*:(?=[^/\s@]+@))"
-    r"[^&\s'\"@]+",
+    r"(?P<before>"
+    rf"\b(?:[\w.-]*[._-])?{_TELLING}="  # token=..., ?token=..., _xsrf=...
+    rf"|['\"](?:[\w.-]*[._-])?{_TELLING}['\"]:\s*['\"](?:(?:token|bearer|basic)\s+)?"  # a dict's repr, JSON
+    r"|\bauthorization:\s*(?:token|bearer|basic)\s+"
+    r"|[?&]x-amz-(?:signature|security-token|credential)="
+    r"|://[^/\s:@]*:(?=[^/\s@]+@)"  # https://user:password@host
+    r")[^&\s'\"@]+",
     re.IGNORECASE,
 )
-"""Where secrets stand in texts that others wrote: a URL's query, its password, an `Authorization` header."""
+"""Where secrets stand in texts that others wrote."""
 
 _SHORTEST_SECRET = 4
 """Shorter values are not looked for in texts: they would be found in half of the words."""
@@ -101,7 +105,11 @@ def configure(
     handler = _handler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(),
+                _without_message,
+            ],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *before,
@@ -172,7 +180,7 @@ def _write(stream: TextIO, message: str) -> None:
     try:
         stream.write(message + "\n")
         stream.flush()
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):  # no stream at all, full or broken, closed
         pass
 
 
@@ -182,6 +190,13 @@ def _write(stream: TextIO, message: str) -> None:
 def _add_logger_name(logger: Any, _method: str, event: EventDict) -> EventDict:
     if getattr(logger, "name", None):
         event.setdefault("logger", logger.name)
+    return event
+
+
+def _without_message(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Leave out what another handler's formatter may have put into a record: it is the event once more."""
+    event.pop("message", None)
+    event.pop("asctime", None)
     return event
 
 
@@ -258,6 +273,6 @@ def _printable(text: str) -> str:
 def _with_priority(render: Processor) -> Processor:
     def prefixed(logger: Any, method: str, event: EventDict) -> str:
         prefix = f"<{_PRIORITIES.get(str(event.get('level')), 6)}>"
-        return "\n".join(prefix + line for line in str(render(logger, method, event)).splitlines())
+        return "\n".join(prefix + line for line in str(render(logger, method, event)).split("\n"))
 
     return prefixed

@@ -321,7 +321,7 @@ class Control(Protocol):
     def ready(self) -> tuple[bool, str]:
         """Whether every required source had a first complete poll; otherwise what is missing."""
 
-    def status(self) -> dict[str, object]:
+    async def status(self) -> dict[str, object]:
         """Give the status document of the contract."""
 
     async def explain(self, resource: str) -> dict[str, object]:

@@ -12,7 +12,7 @@ from hypothesis import settings
 # Two cores shared by servers and kernels make single examples slow: no deadline.
 settings.register_profile("dev", max_examples=100, deadline=None)
 settings.register_profile("ci", max_examples=1000, deadline=None, print_blob=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 _MARKED_FOLDERS = ("integration", "e2e", "bench")
 

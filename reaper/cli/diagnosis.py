@@ -24,6 +24,8 @@ __all__ = ["CHECKS", "Finding", "Patient", "examine"]
 _CONNECT_TIMEOUT = 3.0
 _BIG_JOURNAL = 500 * 1024 * 1024
 """Bytes: what 200 resources a minute for 30 days stay under."""
+_SYSTEMD = Path("/run/systemd/system")
+"""Is there where systemd is the init system (sd_booted(3))."""
 _OTHER_REAPER = "another reaper"
 """In a source's notes: what a provider says of a second reaper on its server."""
 
@@ -445,7 +447,7 @@ def _clock(patient: Patient) -> Iterator[Finding]:
 
 
 def _systemd(_patient: Patient) -> Iterator[Finding]:
-    if not Path("/run/systemd/system").is_dir() or shutil.which("systemctl") is None:
+    if not _SYSTEMD.is_dir() or shutil.which("systemctl") is None:
         return
     wanted = "LoadState,ActiveState,SubState,Result,NRestarts,UnitFileState"
     for scope in ([], ["--user"]):

@@ -32,7 +32,7 @@ from reaper.core.report import (
 )
 from reaper.core.ruleset import Rule, Ruleset
 from reaper.core.world import World
-from reaper.errors import ControlError, JournalLocked, UsageError
+from reaper.errors import ConfigError, ControlError, JournalLocked, UsageError
 from reaper.journal import journal_at
 from reaper.plugins import Caller, Journal, LedgerQuery, load
 
@@ -207,7 +207,14 @@ class JournalReach:
 
     def change_setting(self, request: Mapping[str, Any]) -> Document:
         """Set or unset a setting."""
-        return self._write(lambda control, caller: control.change_setting(request, caller), configured=True)
+
+        async def change(control: "DaemonControl", caller: Caller) -> Document:
+            try:
+                return await control.change_setting(request, caller)
+            except ConfigError as error:  # the value, not the configuration
+                raise UsageError(str(error)) from error
+
+        return self._write(change, configured=True)
 
     def _read(self, read: Callable[[Past], Awaitable[Document]]) -> Document:
         async def work() -> Document:

@@ -19,7 +19,9 @@ def complete_resource(incomplete: str) -> list[tuple[str, str]]:
 
     try:
         client, _ = find()
-        resources = client.get("/api/v1/status")["resources"] if client is not None else []
+        if client is None:
+            return []
+        resources = client.get("/api/v1/status")["resources"]
     except ReaperError:
         return []
     found = [("self", "the kernel or terminal this runs in")]

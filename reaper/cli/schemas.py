@@ -322,7 +322,9 @@ def _settings() -> Schema:
             "name": _said(_TEXT, "as in the file: `jupyter.busy_timeout`"),
             "variable": _TEXT,
             "value": _said({}, "as it could be written in the file; a secret is masked"),
-            "source": _said(_TEXT, "`default`, `env NAME`, `file PATH:KEY`, `credential NAME`, `override by WHO ...`"),
+            "source": _said(
+                _TEXT, "`default`, `env NAME`, `file PATH:KEY`, `credential NAME`, `override by WHO ...`"
+            ),
         }
     )
     policy = _object(

@@ -48,9 +48,8 @@ def find_self(resources: Sequence[Mapping[str, Any]], proc: Path = Path("/proc")
     }
     unwatched = None
     for pid, arguments in ancestors(proc):
-        for argument in (
-            arguments if pid != os.getpid() else ()
-        ):  # ours may name a file that only looks like one
+        # our own command line may name a file that only looks like a connection file
+        for argument in arguments if pid != os.getpid() else ():
             match = _CONNECTION_FILE.search(argument)
             if match and match[1] in kernels:
                 return named(kernels[match[1]])
@@ -86,7 +85,9 @@ def _by_notebook(session: str, kernels: list[Mapping[str, Any]]) -> list[Mapping
     best: list[Mapping[str, Any]] = []
     longest = 0
     for kernel in kernels:
-        for path in {str(kernel["name"]), *map(str, kernel.get("aliases") or ())}:
+        names = {str(kernel["name"]), *map(str, kernel.get("aliases") or ())}
+        # the last part of a path stands beside it, and would fit every notebook of that name
+        for path in {one for one in names if not any(other.endswith(f"/{one}") for other in names)}:
             fits = path == session or session.endswith("/" + path.lstrip("/"))
             if not fits or not path or len(path) < longest:
                 continue

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from reaper.clients.host import Thresholds
 from reaper.clock import Clock, SystemClock
 from reaper.config import Settings, build_ruleset, check_override, show, underlying
+from reaper.config.values import scheme_of
 from reaper.core.facts import SettingChanged
 from reaper.core.ruleset import Ruleset
 from reaper.core.world import World
@@ -123,6 +124,6 @@ def _notifiers(settings: Settings) -> tuple[Notifier, ...]:
         addresses.insert(0, "log:")
     found: list[Notifier] = []
     for address in addresses:
-        notifier: Notifier = load("reaper.notifiers", address.partition(":")[0].lower()).from_address(address)
+        notifier: Notifier = load("reaper.notifiers", scheme_of(address)).from_address(address)
         found.append(notifier)
     return tuple(found)

@@ -42,6 +42,7 @@ def _toml_lines(text: str) -> dict[Path, int]:
         if header is not None:
             table = _resolve(_parts(header[2]), counts)
             if header[1] == "[[":
+                lines.setdefault(table, number)
                 counts[table] = counts.get(table, -1) + 1
                 table = (*table, counts[table])
             lines.setdefault(table, number)

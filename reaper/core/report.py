@@ -4,7 +4,7 @@ The daemon answers with them over HTTP; the command line makes the same ones fro
 there is no daemon. Fields are only ever added; unknown is null.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from reaper.core.codec import to_json
@@ -27,6 +27,8 @@ __all__ = [
     "plan_document",
     "resource_document",
     "status_document",
+    "status_head",
+    "status_rows",
 ]
 
 PLAN_LIFETIME = timedelta(hours=24)
@@ -48,8 +50,23 @@ def status_document(
         now: The instant it speaks of.
         extra: What only the caller knows: `version`, `daemon`, `idle_timeout_s`, `overrides` ...
     """
-    lives = list(world.live.values())
-    shown = [history for history in lives if history.ref.key in decisions]
+    head = status_head(world, ruleset, now, extra)
+    return {**head, "resources": list(status_rows(world, decisions, now))}
+
+
+def status_rows(
+    world: World, decisions: Mapping[ResourceKey, Decision], now: datetime
+) -> Iterator[dict[str, object]]:
+    """Give the resources of the status document one by one, so that a loop can breathe in between."""
+    shown = [history for history in world.live.values() if history.ref.key in decisions]
+    for history in sorted(shown, key=_order):
+        yield resource_document(world, history, decisions[history.ref.key], now)
+
+
+def status_head(
+    world: World, ruleset: Ruleset, now: datetime, extra: Mapping[str, object]
+) -> dict[str, object]:
+    """Give the status document without its resources."""
     return {
         "schema": 1,
         "at": to_json(now),
@@ -59,10 +76,6 @@ def status_document(
         "polls": world.polls,
         **extra,
         "sources": [_source_document(world, name) for name in sorted(world.sources)],
-        "resources": [
-            resource_document(world, history, decisions[history.ref.key], now)
-            for history in sorted(shown, key=_order)
-        ],
     }
 
 

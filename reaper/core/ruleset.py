@@ -203,17 +203,17 @@ class QuietHours:
         zone, ends = ZoneInfo(self.zone), None
         today = now.astimezone(zone).date()
         for day in (today - timedelta(days=1), today):
-            begin = min(_instants(day, self.start, zone))
-            end = max(_instants(day + timedelta(days=self.end <= self.start), self.end, zone))
+            begin = datetime.combine(day, self.start, zone).astimezone(UTC)
+            end = _later_reading(day + timedelta(days=self.end <= self.start), self.end, zone)
             if begin <= now < end:
                 ends = end if ends is None else max(ends, end)
         return ends
 
 
-def _instants(day: date, at: time, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Give both instants that a wall clock's time can mean where clocks change; equal on other days."""
+def _later_reading(day: date, at: time, zone: ZoneInfo) -> datetime:
+    """Give the later instant that a wall clock's time can mean where clocks change."""
     local = datetime.combine(day, at, zone)
-    return local.replace(fold=0).astimezone(UTC), local.replace(fold=1).astimezone(UTC)
+    return max(local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What the HTTP API may ask of the daemon (`plugins.Control`): documents out, facts in."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -18,7 +19,8 @@ from reaper.core.report import (
     holds_document,
     pause_document,
     plan_document,
-    status_document,
+    status_head,
+    status_rows,
 )
 from reaper.daemon.loop import Daemon
 from reaper.daemon.past import explain_gone
@@ -28,6 +30,7 @@ from reaper.plugins import Caller, LedgerQuery
 __all__ = ["DaemonControl", "ambiguous"]
 
 LONGEST_HOLD = timedelta(days=30)
+_ROWS_AT_ONCE = 100
 _STUCK = 60.0
 """Seconds without a round of the loop after which we no longer call ourselves alive."""
 
@@ -48,8 +51,8 @@ class DaemonControl:
         """Tell whether every required source had a first complete look."""
         return self._daemon.ready()
 
-    def status(self) -> dict[str, object]:
-        """Give the status document."""
+    async def status(self) -> dict[str, object]:
+        """Give the status document; gives the loop back while it makes thousands of rows."""
         daemon, now = self._daemon, self._daemon.clock.now()
         setup = daemon.rules.setup
         overrides = daemon.rules.overrides(daemon.world, now)
@@ -70,7 +73,12 @@ class DaemonControl:
                 f"{w.name}: {note}" for w in daemon.looking.watches.values() for note in sorted(w.notes)
             ],
         }
-        return status_document(daemon.world, daemon.decisions, daemon.rules.ruleset, now, extra)
+        head, rows = status_head(daemon.world, daemon.rules.ruleset, now, extra), []
+        for row in status_rows(daemon.world, dict(daemon.decisions), now):
+            rows.append(row)
+            if len(rows) % _ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return {**head, "resources": rows}
 
     async def explain(self, resource: str) -> dict[str, object]:
         """Give a decision with all that led to it, also of something that was reaped."""
@@ -148,12 +156,12 @@ class DaemonControl:
         lasts = _lasting(request, default=None)
         if lasts is None or lasts > LONGEST_HOLD:
             lasts = LONGEST_HOLD
-        wanted = request.get("resource")
-        matcher = HoldMatcher()
+        wanted, hold_id = request.get("resource"), request.get("id")
+        renewed = world.holds.get(hold_id) if isinstance(hold_id, str) else None
+        matcher = renewed.matcher if renewed is not None else HoldMatcher()
         if isinstance(wanted, str) and wanted not in ("", "host"):
             history = self._one(wanted, resolve(wanted, list(world.live.values())))
             matcher = HoldMatcher(kind=history.ref.kind, scope=history.ref.scope, id=history.ref.id)
-        hold_id = request.get("id")
         hold = Hold(
             id=hold_id if isinstance(hold_id, str) and hold_id else _hold_id(now, caller, matcher),
             matcher=matcher,

@@ -25,5 +25,7 @@ def journal_at(address: str) -> plugins.Journal:
         raise ConfigError(f"{address!r} is no address of a journal: write a path or a URL")
     existing = plugins.names("reaper.journals")
     if scheme not in existing:
-        raise ConfigError(f"{address!r}: no journal is kept by {scheme!r}; there are: a file's path, {', '.join(existing)}")
+        raise ConfigError(
+            f"{address!r}: no journal is kept by {scheme!r}; there are: a file's path, {', '.join(existing)}"
+        )
     return cast(plugins.Journal, plugins.load("reaper.journals", scheme).from_address(address))

@@ -27,10 +27,14 @@ _READING = {1, 2, 32, 33}  # IOERR_READ, IOERR_SHORT_READ, IOERR_DATA, IOERR_COR
 
 def cannot_write(path: Path, why: str) -> JournalFull:
     """Make the error for a journal that can't be created or written."""
-    return JournalFull(f"the journal {path} can't be written: {why}. Nothing of it was lost; make room or give access")
+    return JournalFull(
+        f"the journal {path} can't be written: {why}. Nothing of it was lost; make room or give access"
+    )
 
 
-def translate(error: sqlite3.Error, path: Path | str, connection: sqlite3.Connection | None = None) -> JournalError:
+def translate(
+    error: sqlite3.Error, path: Path | str, connection: sqlite3.Connection | None = None
+) -> JournalError:
     """Say what an error of SQLite means.
 
     Args:
@@ -45,7 +49,9 @@ def translate(error: sqlite3.Error, path: Path | str, connection: sqlite3.Connec
     if primary in (_READONLY, _PERM, _CANTOPEN, _AUTH) or (primary == _IOERR and detail not in _READING):
         return cannot_write(Path(path), str(error))
     if primary in (_BUSY, _LOCKED):
-        return JournalLocked(f"the journal {path} is locked by another program ({error}); is a SQLite shell open on it?")
+        return JournalLocked(
+            f"the journal {path} is locked by another program ({error}); is a SQLite shell open on it?"
+        )
     missing = str(error).startswith(("no such table", "no such column"))
     if primary in (_CORRUPT, _NOTADB, _FORMAT, _IOERR) or missing:
         return JournalCorrupt(f"the journal {path} is damaged: {error}{_damage(connection)}. {RESCUE}")

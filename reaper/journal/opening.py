@@ -41,7 +41,9 @@ def open_memory(kept: bytes | None) -> Opened:
     return Opened(Store("memory:", writer=connection, reader=connection))
 
 
-def open_writer(path: Path, clock: Clock, migrations: tuple[schema.Migration, ...] = schema.MIGRATIONS) -> Opened:
+def open_writer(
+    path: Path, clock: Clock, migrations: tuple[schema.Migration, ...] = schema.MIGRATIONS
+) -> Opened:
     """Open a journal to write it, making or upgrading it as needed.
 
     Args:
@@ -65,7 +67,9 @@ def open_writer(path: Path, clock: Clock, migrations: tuple[schema.Migration, ..
         kind = place.file_system(path.parent)
         alone = place.is_network(kind)
         with translated(path):
-            connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_S)
+            connection = sqlite3.connect(
+                f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_S
+            )
         undo.callback(connection.close)
         notes = _make_ready(connection, path, clock, migrations, alone=alone)
         if alone:
@@ -76,19 +80,28 @@ def open_writer(path: Path, clock: Clock, migrations: tuple[schema.Migration, ..
             reader = connection
         else:
             with translated(path, connection):
-                reader = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_S)
+                reader = sqlite3.connect(
+                    f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_S
+                )
             undo.callback(reader.close)
         undo.pop_all()
         return Opened(Store(str(path), writer=connection, reader=reader, on_close=lock.release), tuple(notes))
 
 
 def _make_ready(
-    connection: sqlite3.Connection, path: Path, clock: Clock, migrations: tuple[schema.Migration, ...], *, alone: bool
+    connection: sqlite3.Connection,
+    path: Path,
+    clock: Clock,
+    migrations: tuple[schema.Migration, ...],
+    *,
+    alone: bool,
 ) -> list[str]:
     notes = []
     with translated(path, connection):
         if alone:
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first access: no shared memory then
+            connection.execute(
+                "PRAGMA locking_mode = EXCLUSIVE"
+            )  # before the first access: no shared memory then
         version = _version(connection, path, len(migrations))
         if version == 0:
             schema.create(connection)

@@ -17,7 +17,22 @@ _MAGIC = b"SQLite format 3\0"
 _COMPANIONS = ("", "-wal", "-shm", "-journal", ".lock")
 
 _NETWORK = frozenset(
-    {"9p", "afs", "beegfs", "ceph", "cifs", "coda", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "gfs2"}
+    {
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "gfs2",
+    }
     | {"smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs", "fhgfs", "panfs", "pvfs2", "orangefs", "wekafs"}
 )
 """Where two hosts, or a host and its guest, may hold one file: shared memory does not reach that far, and
@@ -45,7 +60,9 @@ def prepare_folder(path: Path) -> None:
     for suffix in _COMPANIONS:
         beside = path.with_name(path.name + suffix)
         if beside.is_symlink():
-            raise cannot_write(path, f"{beside} is a symbolic link, and links are not followed: name the file itself")
+            raise cannot_write(
+                path, f"{beside} is a symbolic link, and links are not followed: name the file itself"
+            )
 
 
 def claim(path: Path) -> None:
@@ -76,7 +93,9 @@ def check_header(path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(len(_MAGIC))
     except FileNotFoundError:
-        raise JournalError(f"there is no journal at {path}: has `reaper run` been started with this REAPER_STATE?") from None
+        raise JournalError(
+            f"there is no journal at {path}: has `reaper run` been started with this REAPER_STATE?"
+        ) from None
     except OSError as error:
         raise JournalError(f"the journal {path} can't be read: {error.strerror}") from error
     if start and start != _MAGIC:

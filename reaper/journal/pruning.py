@@ -15,6 +15,7 @@ from reaper.core.world import Image, Life
 from reaper.journal.reading import SLICE, Reading, last_seq
 from reaper.journal.rows import fact_from_row, micros
 from reaper.journal.snapshot import Snapshot
+from reaper.journal.writing import settle
 
 __all__ = ["Horizon", "drop", "horizon", "shrink"]
 
@@ -85,6 +86,7 @@ def drop(connection: sqlite3.Connection, to: Horizon) -> Reading[int]:
     """
     with _transaction(connection):
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('horizon', ?)", (to.seq,))
+        settle(connection)
     yield
     gone = yield from _delete_each(connection, "DELETE FROM facts WHERE id = ?", _facts(connection, to))
     gone += yield from _decisions(connection, to.seq)
@@ -93,7 +95,9 @@ def drop(connection: sqlite3.Connection, to: Horizon) -> Reading[int]:
     old = [seq for (seq,) in polls if seq not in to.looks]
     gone += yield from _delete_each(connection, "DELETE FROM polls WHERE seq = ?", old)
     batches = connection.execute("SELECT seq FROM batches WHERE seq < ?", (to.seq,)).fetchall()
-    gone += yield from _delete_each(connection, "DELETE FROM batches WHERE seq = ?", [seq for (seq,) in batches])
+    gone += yield from _delete_each(
+        connection, "DELETE FROM batches WHERE seq = ?", [seq for (seq,) in batches]
+    )
     return gone + _names(connection, to.seq)
 
 
@@ -153,13 +157,17 @@ def _over(placed: HoldPlaced, to: Horizon) -> bool:
     end = placed.hold.expires_at
     if end is None or end >= to.before:
         return False
-    return not any(life.first_seen_at <= end and placed.hold.matcher.matches(life.resource.ref) for life in to.lives)
+    return not any(
+        life.first_seen_at <= end and placed.hold.matcher.matches(life.resource.ref) for life in to.lives
+    )
 
 
 def _decisions(connection: sqlite3.Connection, seq: int) -> Reading[int]:
     gone = 0
     while True:
-        rows = connection.execute("SELECT rowid, seq FROM decisions ORDER BY rowid LIMIT ?", (_MANY,)).fetchall()
+        rows = connection.execute(
+            "SELECT rowid, seq FROM decisions ORDER BY rowid LIMIT ?", (_MANY,)
+        ).fetchall()
         old = [number for number, written in rows if written <= seq]
         gone += yield from _delete_each(connection, "DELETE FROM decisions WHERE rowid = ?", old)
         if len(old) < _MANY:
@@ -168,14 +176,20 @@ def _decisions(connection: sqlite3.Connection, seq: int) -> Reading[int]:
 
 def _lives(connection: sqlite3.Connection, seq: int) -> Reading[int]:
     gone = 0
-    lives = connection.execute("SELECT id, ended_seq FROM lives WHERE first_seq <= ? ORDER BY id", (seq,)).fetchall()
+    lives = connection.execute(
+        "SELECT id, ended_seq FROM lives WHERE first_seq <= ? ORDER BY id", (seq,)
+    ).fetchall()
     for done, (life, ended_seq) in enumerate(lives, start=1):
         ended = ended_seq is not None and ended_seq <= seq
         heads = connection.execute("SELECT nr, first_seq FROM heads WHERE life = ?", (life,)).fetchall()
         for nr, first_seq in heads:
-            gone += yield from _runs(connection, life, nr, seq + 1 if ended else _needed(connection, life, nr, first_seq, seq))
+            gone += yield from _runs(
+                connection, life, nr, seq + 1 if ended else _needed(connection, life, nr, first_seq, seq)
+            )
         with _transaction(connection):
-            gone += _end(connection, life) if ended else connection.execute(_VERSIONS, (life, life, seq)).rowcount
+            gone += (
+                _end(connection, life) if ended else connection.execute(_VERSIONS, (life, life, seq)).rowcount
+            )
         if not done % SLICE:
             yield
     return gone
@@ -192,7 +206,9 @@ def _needed(connection: sqlite3.Connection, life: int, nr: int, head_seq: int, s
 
 def _runs(connection: sqlite3.Connection, life: int, nr: int, before: int) -> Reading[int]:
     gone = 0
-    select = "SELECT first_seq FROM runs WHERE life = ? AND nr = ? AND first_seq < ? ORDER BY first_seq LIMIT ?"
+    select = (
+        "SELECT first_seq FROM runs WHERE life = ? AND nr = ? AND first_seq < ? ORDER BY first_seq LIMIT ?"
+    )
     delete = "DELETE FROM runs WHERE life = ? AND nr = ? AND first_seq <= ?"
     while rows := connection.execute(select, (life, nr, before, _MANY)).fetchall():
         with _transaction(connection):

@@ -8,7 +8,9 @@ How the rows stand to each other:
 - Everything is dated by `seq`, the batch that wrote it, so that the state as of any batch can be read
   back: a row holds from its `first_seq` (or `seq`) until the one that took its place.
 - A *strand* is one signal of one life, numbered `nr` within the life. Its newest run of equal evidence
-  is its row of `heads`; the runs before that are rows of `runs`. Reading the present reads `heads` alone.
+  is its row of `heads`; the runs before that are rows of `recent` and, older, of `runs`. Reading the present
+  reads `heads` alone. `runs` is ordered by strand, for reading the past; writing each look's changes straight
+  into it would touch a page for each, so they collect in `recent`, which is ordered by time.
 - A look that sees what the look before saw writes one row of `polls` and nothing else: a run whose
   `last_seq` is null lasts up to the latest look at its resource.
 - Strand 0 is presence: the looks that saw the life at all. A look that was to see it and did not
@@ -118,7 +120,21 @@ _V1: Migration = (
     ) WITHOUT ROWID
     """,
     """
-    CREATE TABLE runs (           -- the runs before the newest
+    CREATE TABLE recent (         -- runs before the newest that are to be moved to `runs`, many at a time
+        life INTEGER NOT NULL,
+        nr INTEGER NOT NULL,
+        first_seq INTEGER NOT NULL,
+        last_seq INTEGER NOT NULL,
+        activity INTEGER NOT NULL,
+        evidence_ago INTEGER,
+        covers_ago INTEGER,
+        active_ago INTEGER,
+        value TEXT NOT NULL,
+        extra INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE runs (           -- the runs before those
         life INTEGER NOT NULL,
         nr INTEGER NOT NULL,
         first_seq INTEGER NOT NULL,
@@ -180,7 +196,10 @@ _V1: Migration = (
         UNION ALL
         SELECT runs.life, runs.nr, heads.signal, runs.first_seq, runs.last_seq, runs.activity, runs.value,
             runs.evidence_ago
-        FROM runs JOIN heads USING (life, nr)
+        FROM (
+            SELECT life, nr, first_seq, last_seq, activity, value, evidence_ago FROM recent
+            UNION ALL SELECT life, nr, first_seq, last_seq, activity, value, evidence_ago FROM runs
+        ) AS runs JOIN heads USING (life, nr)
     ) AS run
     JOIN lives AS life ON life.id = run.life
     JOIN refs AS ref ON ref.id = life.ref

@@ -34,6 +34,9 @@ _STRAND = """
     WHERE {where}"""
 _HEADS = _STRAND.replace("head.", "run.").replace("{from}", "lives JOIN heads AS run ON run.life = lives.id")
 _HEADS = _HEADS.replace("{where}", "{live} ORDER BY lives.id, run.nr")
+_RECENT = _STRAND.replace("{from}", "recent AS run JOIN heads AS head USING (life, nr)").replace(
+    "{where}", "run.first_seq <= ? AND head.first_seq > ? ORDER BY run.rowid"
+)
 _EARLIER = _STRAND.replace("{from}", "heads AS head JOIN runs AS run USING (life, nr)").replace(
     "{where}", "head.life = ? AND head.nr = ? AND run.first_seq <= ? ORDER BY run.first_seq DESC LIMIT 1"
 )
@@ -198,7 +201,9 @@ class Snapshot:
 
     def _look(self, seq: int) -> _Look:
         self.used.add(seq)
-        row = self._connection.execute("SELECT seq, started_at, nth FROM polls WHERE seq = ?", (seq,)).fetchone()
+        row = self._connection.execute(
+            "SELECT seq, started_at, nth FROM polls WHERE seq = ?", (seq,)
+        ).fetchone()
         return _Look(*row)
 
     def _landmarks(self, source: _Source) -> None:
@@ -238,11 +243,19 @@ class Snapshot:
         return tuple(finished)
 
     def _strands(self, lives: dict[int, _Life]) -> Reading[None]:
+        recent = {}
+        if not self._is_last:
+            rows = self._connection.execute(_RECENT, (self._seq, self._seq))
+            recent = {row[:2]: row for row in rows}  # of each strand the newest, which comes last
+            yield
         rows = self._connection.execute(_HEADS.replace("{live}", self._live), {"seq": self._seq})
         for done, head in enumerate(rows, start=1):
             row = head
-            if head[3] > self._seq:  # it began later: the one that was the newest then is among the older ones
-                row = self._connection.execute(_EARLIER, (head[0], head[1], self._seq)).fetchone()
+            if (
+                head[3] > self._seq
+            ):  # it began later: the one that was the newest then is among the older ones
+                row = recent.get(head[:2])
+                row = row or self._connection.execute(_EARLIER, (*head[:2], self._seq)).fetchone()
             if row is not None:
                 self._strand(lives[head[0]], *row)
             if not done % SLICE:
@@ -301,7 +314,9 @@ class Snapshot:
         if source.later is None:
             source.later = list(covering(self._connection, source.id, self._seq))
         return sum(
-            one.covers(life.id, life.ref.id) for one in source.later if last_seq is None or one.seq <= last_seq
+            one.covers(life.id, life.ref.id)
+            for one in source.later
+            if last_seq is None or one.seq <= last_seq
         )
 
     def _note_failure(self, life: _Life, seen: int) -> None:

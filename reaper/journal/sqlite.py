@@ -67,7 +67,9 @@ class SqliteJournal:
             return cls(address)
         url = urlsplit(address)
         if scheme != "sqlite" or url.netloc or url.query or url.fragment or url.path in {"", "/"}:
-            raise ConfigError(f"{address!r} is no address of a journal: write sqlite:///absolute/path or just the path")
+            raise ConfigError(
+                f"{address!r} is no address of a journal: write sqlite:///absolute/path or just the path"
+            )
         return cls(unquote("/" + url.path.lstrip("/")))
 
     async def open(self, *, write: bool) -> None:

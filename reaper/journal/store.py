@@ -86,7 +86,9 @@ class Store:
             found: list[Fact] = yield from reading.facts(connection, query)
         return found
 
-    def decisions(self, ref: ResourceRef | None, decision_id: str | None, limit: int) -> Reading[list[Decision]]:
+    def decisions(
+        self, ref: ResourceRef | None, decision_id: str | None, limit: int
+    ) -> Reading[list[Decision]]:
         """Read decisions, oldest first."""
         with self._reading() as connection:
             found: list[Decision] = yield from reading.decisions(connection, ref, decision_id, limit)

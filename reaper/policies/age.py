@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from reaper.core.history import History
 from reaper.core.model import Activity
 from reaper.core.verdict import Finding, Reason, Verdict
+from reaper.errors import ConfigError
 from reaper.policies import params as read
 from reaper.policies.evidence import Assessment, assess
 
@@ -51,9 +52,12 @@ class AgeRule:
             ConfigError: A parameter is missing, unknown or of the wrong type.
         """
         given = dict(params)
-        if "max_age" in given and given.get("timeout") is None:
-            given["timeout"] = given["max_age"]
-        given.pop("max_age", None)
+        max_age = given.pop("max_age", None)
+        if max_age is not None and given.get("timeout") is not None:
+            msg = "rule 'age': timeout and max_age are two names of one parameter: give one of them"
+            raise ConfigError(msg)
+        if max_age is not None:
+            given["timeout"] = max_age
         read.only("age", given, ("timeout", "only_if_idle", "idle_for"))
         return cls(
             timeout=read.duration("age", given, "timeout"),

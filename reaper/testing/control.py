@@ -86,7 +86,7 @@ class FakeControl:
         """Say what was set."""
         return not self.missing, self.missing
 
-    def status(self) -> dict[str, object]:
+    async def status(self) -> dict[str, object]:
         """Give the status document."""
         self._note("status")
         return {

@@ -42,7 +42,17 @@ from reaper.core.facts import (
     Resumed,
     SettingChanged,
 )
-from reaper.core.model import Activity, Collected, Hold, HoldMatcher, Observation, Poll, Resource, ResourceKey, ResourceRef
+from reaper.core.model import (
+    Activity,
+    Collected,
+    Hold,
+    HoldMatcher,
+    Observation,
+    Poll,
+    Resource,
+    ResourceKey,
+    ResourceRef,
+)
 from reaper.core.ruleset import Ruleset
 from reaper.core.world import World
 from reaper.errors import JournalError
@@ -126,10 +136,21 @@ class Tale:
         if self._below(3) == 0:
             matcher = HoldMatcher(kind=_KINDS[0], id=self._one_of(_IDS))
             until = self.now + timedelta(hours=self._below(3))
-            holds = (Hold(id=f"{source}#k", matcher=matcher, who="keepalive", why="", starts_at=self.now, expires_at=until),)
+            holds = (
+                Hold(
+                    id=f"{source}#k",
+                    matcher=matcher,
+                    who="keepalive",
+                    why="",
+                    starts_at=self.now,
+                    expires_at=until,
+                ),
+            )
         memo = {"looks": self._polls, "cpu": [1, 2.5, None]} if self._below(2) else None
         resources = tuple(thing.resource for thing in seen)
-        looked = Collected(poll=poll, resources=resources, observations=tuple(observations), holds=holds, memo=memo)
+        looked = Collected(
+            poll=poll, resources=resources, observations=tuple(observations), holds=holds, memo=memo
+        )
         return fold_look(self.world, looked)
 
     def fact(self) -> Batch:
@@ -148,7 +169,9 @@ class Tale:
             finished_at=self.now + timedelta(microseconds=self._below(1000)),
             complete=complete,
             error=None if complete else self._one_of(("timed out", "502 \ud800 bad gateway")),
-            targets=tuple(sorted({self._one_of(_IDS) for _ in range(1 + self._below(2))})) if targeted else None,
+            targets=tuple(sorted({self._one_of(_IDS) for _ in range(1 + self._below(2))}))
+            if targeted
+            else None,
             failed_kinds=() if complete or self._below(2) else (self._one_of(_KINDS),),
         )
 
@@ -171,7 +194,9 @@ class Tale:
             self._appear(things, key)
         elif what == 2:
             attributes = {"cpus": self._below(3), "spec": "python3", "servers": [{"port": 8080}]}
-            thing.resource = replace(thing.resource, name=f"über {self._below(3)}.ipynb", attributes=attributes)
+            thing.resource = replace(
+                thing.resource, name=f"über {self._below(3)}.ipynb", attributes=attributes
+            )
         elif what == 3 and thing.says:
             thing.says.pop(self._one_of(tuple(thing.says)))
         else:
@@ -185,8 +210,14 @@ class Tale:
         else:
             ref = ResourceRef(kind=key.kind, scope=key.scope, id=key.id, incarnation=f"life {self._names}")
         started = self.now - timedelta(hours=1) if self._below(2) else None
-        resource = Resource(ref=ref, name=key.id, owner="ana", tags={"Team": "ü"}, hourly_cost=0.5, started_at=started)
-        things[key] = _Thing(replace(resource, aliases=("a", "b"), parent_key=ResourceKey("host", "", "h"), sample_interval_s=5.0))
+        resource = Resource(
+            ref=ref, name=key.id, owner="ana", tags={"Team": "ü"}, hourly_cost=0.5, started_at=started
+        )
+        things[key] = _Thing(
+            replace(
+                resource, aliases=("a", "b"), parent_key=ResourceKey("host", "", "h"), sample_interval_s=5.0
+            )
+        )
         for signal in _SIGNALS[: self._below(4)]:
             things[key].says[signal] = self._says()
 
@@ -198,7 +229,16 @@ class Tale:
     # --- facts -------------------------------------------------------------------------------------------------
 
     def _fact(self) -> Fact:
-        kinds = (self._applied, self._notice, self._step, self._hold, self._release, self._pause, self._set, self._rest)
+        kinds = (
+            self._applied,
+            self._notice,
+            self._step,
+            self._hold,
+            self._release,
+            self._pause,
+            self._set,
+            self._rest,
+        )
         return self._one_of(kinds)()
 
     def _ref(self) -> ResourceRef:
@@ -210,12 +250,20 @@ class Tale:
         return self._one_of(tuple(live))
 
     def _applied(self) -> Fact:
-        return PolicyApplied(at=self.now, ref=self._ref(), policy=self._one_of(("idle", "age")), digest=str(self._below(3)))
+        return PolicyApplied(
+            at=self.now, ref=self._ref(), policy=self._one_of(("idle", "age")), digest=str(self._below(3))
+        )
 
     def _notice(self) -> Fact:
         topic, delivered = self._one_of(("warning", "blind")), self._below(2) == 0
         return NoticeGiven(
-            at=self.now, ref=self._ref(), policy="idle", topic=topic, delivered=delivered, channels=("log",), error="é"
+            at=self.now,
+            ref=self._ref(),
+            policy="idle",
+            topic=topic,
+            delivered=delivered,
+            channels=("log",),
+            error="é",
         )
 
     def _step(self) -> Fact:
@@ -244,7 +292,8 @@ class Tale:
         matcher = HoldMatcher(id=self._one_of((None, *_IDS)))
         name = f"hold {self._below(3)}"
         return HoldPlaced(
-            at=self.now, hold=Hold(id=name, matcher=matcher, who="ana", why="demo", starts_at=self.now, expires_at=until)
+            at=self.now,
+            hold=Hold(id=name, matcher=matcher, who="ana", why="demo", starts_at=self.now, expires_at=until),
         )
 
     def _release(self) -> Fact:
@@ -264,7 +313,11 @@ class Tale:
     def _rest(self) -> Fact:
         if self._below(2):
             return ClockJumped(at=self.now, seconds=-12.5)
-        body = {"mode": "enforce", "n": self._below(3), "policies": [{"name": "idle", "params": {"timeout": 7200.0}}]}
+        body = {
+            "mode": "enforce",
+            "n": self._below(3),
+            "policies": [{"name": "idle", "params": {"timeout": 7200.0}}],
+        }
         return ConfigLoaded(at=self.now, digest=f"digest {body['n']}", body=body)
 
     def _one_of(self, choices: tuple[T, ...]) -> T:

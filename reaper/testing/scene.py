@@ -1,6 +1,6 @@
 """What exists at a source, as tests script it: resources, and what each signal says at each look."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypedDict, Unpack
@@ -109,7 +109,7 @@ class Scene:
     def add(
         self,
         which: str,
-        signals: dict[str, Signal] | None = None,
+        signals: Mapping[str, Signal] | None = None,
         *,
         kind: str | None = None,
         incarnation: str = "life-1",

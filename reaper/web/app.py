@@ -134,7 +134,7 @@ class _Api:
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """Give everything that is watched."""
-        return await answer(self._control.status())
+        return await answer(await self._control.status())
 
     async def explain(self, request: web.Request) -> web.StreamResponse:
         """Give a decision and all that led to it, of `?resource=RESOURCE`."""

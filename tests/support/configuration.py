@@ -1,6 +1,7 @@
 """An environment and a configuration file, made for a test."""
 
 from pathlib import Path
+from typing import Any
 
 from reaper.config.load import check, load_settings
 from reaper.config.model import Settings
@@ -51,7 +52,7 @@ class Given:
         assert document["ok"], document["errors"]
         return [str(one).replace(str(document["file"]), "FILE") for one in document["warnings"]]
 
-    def _check(self, toml: str | None, variables: dict[str, str]) -> dict[str, object]:
+    def _check(self, toml: str | None, variables: dict[str, str]) -> dict[str, Any]:
         if toml is not None:
             self.file(toml)
         return check({**self.environ, **{f"REAPER_{name}": text for name, text in variables.items()}})

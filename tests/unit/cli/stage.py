@@ -82,7 +82,7 @@ def looks(now: datetime, terminal_pid: int = 1) -> list[Collected]:
         seen = (
             _says(busy, Activity.ACTIVE, "busy"),
             _says(old, Activity.IDLE, "idle", now - timedelta(hours=3)),
-            _says(new, Activity.IDLE, "idle", now - timedelta(minutes=20)),
+            _says(new, Activity.IDLE, "idle", now - timedelta(minutes=20, seconds=10)),
             _says(shell, Activity.IDLE, "", now - timedelta(minutes=30)),
         )
         made.append(Collected(poll=poll, resources=(busy, old, new, shell), observations=seen))

@@ -1,5 +1,6 @@
 """Durations: what is read, what is refused, and that what is written reads back equal."""
 
+import contextlib
 from datetime import timedelta
 
 import pytest
@@ -80,10 +81,8 @@ def test_units_add_up(parts: dict[str, int]) -> None:
 
 @given(st.text(max_size=12))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         assert parse_duration(text) >= timedelta(0)
-    except ValueError as error:
-        assert str(error)
 
 
 @given(st.one_of(st.integers(), st.floats(allow_nan=False)))

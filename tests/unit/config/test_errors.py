@@ -27,12 +27,20 @@ UNIT = "write it with a unit, such as 45s, 120m, 1h30m or 3d"
         ("JUPYTER__PROCESS__CORE", "inf", "'inf' is no number that can be used"),
         ("JUPYTER__PROCESS__IO", "65536", "'65536' is no rate: write it with a unit, such as 64KiB/s"),
         ("JUPYTER__PROCESS__IO", "0B/s", "must be more than 0B/s"),
-        ("JUPYTER__URL", "localhost:8888", "holds something that is no URL of a Jupyter server: write http://"),
+        (
+            "JUPYTER__URL",
+            "localhost:8888",
+            "holds something that is no URL of a Jupyter server: write http://",
+        ),
         ("JUPYTER__URL", "http://user:pw@a/", "must not hold a user name or password"),
         ("JUPYTER__URL", "http://a:99999/", "no URL"),
         ("JUPYTER__TOKEN", "a b", "must be printable ASCII without spaces"),
         ("JUPYTER__CA_FILE", "relative.pem", "'relative.pem' is not an absolute path"),
-        ("JUPYTER__CA_FILE", "/nonexistent/ca.pem", "/nonexistent/ca.pem can't be read: No such file or directory"),
+        (
+            "JUPYTER__CA_FILE",
+            "/nonexistent/ca.pem",
+            "/nonexistent/ca.pem can't be read: No such file or directory",
+        ),
         ("JUPYTER__RUNTIME_DIRS", "a,/b", "'a' is not an absolute path"),
         ("JUPYTER__TERMINAL_OUTPUT", "ignored", "did you mean ignore?"),
         ("ACTIONS", "jupyter.shutdwn", "'jupyter.shutdwn' is no action; did you mean jupyter.shutdown?"),
@@ -47,7 +55,11 @@ UNIT = "write it with a unit, such as 45s, 120m, 1h30m or 3d"
         ("NOTIFY", "command:tell", "no absolute path: write command:/path/to/program"),
         ("NOTIFY", "slak:x", "no notifier is called 'slak'; there are: command:, http:, https:, log:"),
         ("NOTIFY", "htps://a/", "no notifier is called 'htps'; did you mean https:?"),
-        ("STATE", "postgresql://u:p@h/db", "no journal is called 'postgresql'; write a file's path, or one of:"),
+        (
+            "STATE",
+            "postgresql://u:p@h/db",
+            "no journal is called 'postgresql'; write a file's path, or one of:",
+        ),
         ("STATE", "sqlite://relative.db", "must be an absolute path"),
         ("RETENTION", "10m", "10m is less than 1h"),
         ("POLL_INTERVAL", "10ms", "10ms is less than 250ms"),
@@ -67,7 +79,11 @@ UNIT = "write it with a unit, such as 45s, 120m, 1h30m or 3d"
         ("HOST__PRESENCE", "here", "is not one of input, connected or ignore"),
         ("HOST__SHUTDOWN_COMMAND", "[]", "must be a command and its arguments"),
         ("LOG_LEVEL", "loud", "is not one of debug"),
-        ("PRESET", "training", "'training' is not in this version; there are: auto, jupyter, studio, notebook-instance"),
+        (
+            "PRESET",
+            "training",
+            "'training' is not in this version; there are: auto, jupyter, studio, notebook-instance",
+        ),
         ("PRESET", "fleet", "'fleet' is not in this version"),
         ("MODE", "\udcff", "is not UTF-8 text"),
     ],
@@ -85,12 +101,18 @@ def test_a_variable(given: Given, variable: str, value: str, message: str) -> No
         ("REAPER_IDLE_TIMOUT", "there is no such setting; did you mean REAPER_IDLE_TIMEOUT?"),
         ("REAPER_IDLETIMEOUT", "there is no such setting; did you mean REAPER_IDLE_TIMEOUT?"),
         ("REAPER_JUPYTER_URL", "there is no such setting; did you mean REAPER_JUPYTER__URL?"),
-        ("REAPER_JUPYTER__PROCES__CORE", "there is no such setting; did you mean REAPER_JUPYTER__PROCESS__CORE?"),
+        (
+            "REAPER_JUPYTER__PROCES__CORE",
+            "there is no such setting; did you mean REAPER_JUPYTER__PROCESS__CORE?",
+        ),
         ("REAPER_API_TOKEN_FIL", "there is no such setting; did you mean REAPER_API_TOKEN_FILE?"),
         ("REAPER_CONFG", "there is no such setting; did you mean REAPER_CONFIG?"),
         ("REAPER_XYZZY", "there is no such setting; 'reaper config schema' lists all there are"),
         ("REAPER_MODE_FILE", "there is no such setting; did you mean REAPER_MODE?"),
-        ("REAPER_JUPYTER", "is a group of settings, not one: set REAPER_JUPYTER__NAME, such as REAPER_JUPYTER__URL"),
+        (
+            "REAPER_JUPYTER",
+            "is a group of settings, not one: set REAPER_JUPYTER__NAME, such as REAPER_JUPYTER__URL",
+        ),
         ("REAPER_POLICIES", "can't be a variable: write [[policies]] in the configuration file"),
         ("reaper_mode", "is not read: variables are upper case; write REAPER_MODE"),
         ("REAPER_mode", "is not read: variables are upper case; write REAPER_MODE"),
@@ -104,7 +126,7 @@ def test_an_unknown_variable(given: Given, name: str, message: str) -> None:
 
 
 def test_names_that_are_not_ours_are_none_of_our_business(given: Given) -> None:
-    assert load_settings({**given.environ, "GRIM_REAPER_MODE": "x", "reaper_of_souls": "x"})
+    assert load_settings({**given.environ, "GRIM_REAPER_MODE": "x", "reaper_of_souls": "x"}).mode == "dry-run"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +156,11 @@ def test_names_that_are_not_ours_are_none_of_our_business(given: Given) -> None:
         ("api_token = 5", "FILE:1: api_token", "must be text in quotes"),
         ("api_token_file = 5", "FILE:1: api_token_file", "must be the path of a file"),
         ('quiet_hours = [{ start = "22:00" }]', "FILE:1: quiet_hours", "must be hours such as"),
-        ('[[budgets]]\nname = "a"\nactions = 1\n[[budgets]]\nname = "b"\nactions = "x"', "FILE:6: budgets[2].actions", "'x' is no whole number"),
+        (
+            '[[budgets]]\nname = "a"\nactions = 1\n[[budgets]]\nname = "b"\nactions = "x"',
+            "FILE:6: budgets[2].actions",
+            "'x' is no whole number",
+        ),
         ('[[budgets]]\nname = "a"\nactons = 1', "FILE:3: budgets[1].actons", "did you mean actions?"),
     ],
 )
@@ -178,7 +204,9 @@ def test_a_file_that_is_no_text(given: Given) -> None:
 
 
 def test_all_errors_are_reported_at_once(given: Given) -> None:
-    given.file('idle_timout = "1h"\n[jupyter]\nverify = "maybe"\n[[policies]]\nname = "a"\nkind = "x"\nrule = "idle"')
+    given.file(
+        'idle_timout = "1h"\n[jupyter]\nverify = "maybe"\n[[policies]]\nname = "a"\nkind = "x"\nrule = "idle"'
+    )
     with pytest.raises(ConfigError) as raised:
         given.load(MODE="on", IDLE_TIMEOUT="5", LISTEN="0.0.0.0:1", MODDE="x")
     lines = str(raised.value).splitlines()
@@ -193,12 +221,16 @@ def test_all_errors_are_reported_at_once(given: Given) -> None:
 
 def test_a_value_in_the_file_is_checked_though_a_variable_beats_it(given: Given) -> None:
     """It would come into force on the day when the variable goes."""
-    assert [where for where, _ in given.errors('idle_timeout = "5"', IDLE_TIMEOUT="1h")] == ["FILE:1: idle_timeout"]
+    assert [where for where, _ in given.errors('idle_timeout = "5"', IDLE_TIMEOUT="1h")] == [
+        "FILE:1: idle_timeout"
+    ]
 
 
 def test_nothing_is_blamed_for_what_could_not_be_read(given: Given) -> None:
     """The notifier is misspelt: that enforce mode has none is no error of its own, nor with a broken file."""
-    assert [where for where, _ in given.errors(MODE="enforce", WARN_BEFORE="1m", NOTIFY="x")] == ["REAPER_NOTIFY"]
+    assert [where for where, _ in given.errors(MODE="enforce", WARN_BEFORE="1m", NOTIFY="x")] == [
+        "REAPER_NOTIFY"
+    ]
     assert [where for where, _ in given.errors("notify = [", MODE="enforce", WARN_BEFORE="1m")] == ["FILE:1"]
 
 

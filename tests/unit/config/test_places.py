@@ -145,7 +145,11 @@ class TestState:
 
     def test_a_reader_looks_where_the_daemon_writes(self, given: Given) -> None:
         assert journal_candidates(given.environ)[0] == given.load().state
-        assert journal_candidates({**given.environ, "REAPER_STATE": "/a.db"}) == ["/a.db"] == [given.load(STATE="/a.db").state]
+        assert (
+            journal_candidates({**given.environ, "REAPER_STATE": "/a.db"})
+            == ["/a.db"]
+            == [given.load(STATE="/a.db").state]
+        )
 
     def test_a_relative_path_starts_here_in_a_variable_and_beside_the_file_in_the_file(
         self, given: Given, elsewhere: Callable[[str], Path]
@@ -197,7 +201,10 @@ class TestListen:
 
     @pytest.mark.parametrize("name", ["reaper.toml", "reaper.json"])
     def test_a_client_follows_the_file(self, given: Given, name: str) -> None:
-        given.file('{"listen": ["127.0.0.1:1", "rubbish"]}' if name.endswith("json") else 'listen = "127.0.0.1:1"', name)
+        given.file(
+            '{"listen": ["127.0.0.1:1", "rubbish"]}' if name.endswith("json") else 'listen = "127.0.0.1:1"',
+            name,
+        )
         assert client_addresses(given.environ)[0] == ListenAddress(host="127.0.0.1", port=1)
 
     @pytest.mark.parametrize("text", ["not toml at all", "listen = 5", "listen = [1]", "\udcff"])
@@ -216,7 +223,9 @@ def test_a_client_pays_for_no_pydantic() -> None:
         "client_addresses({}); print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert {"pydantic", "pydantic_settings", "structlog", "aiohttp", "asyncio"}.isdisjoint(json.loads(done.stdout))
+    assert {"pydantic", "pydantic_settings", "structlog", "aiohttp", "asyncio"}.isdisjoint(
+        json.loads(done.stdout)
+    )
 
 
 def test_loading_imports_nothing_that_talks() -> None:

@@ -50,7 +50,9 @@ class TestPrecedence:
         assert found.studio.apps == "auto"
 
     def test_environment_beats_file_beats_default(self, given: Given) -> None:
-        toml = 'idle_timeout = "3h"\nwarn_before = "1m"\n[jupyter]\nverify = false\nignore_connections = false'
+        toml = (
+            'idle_timeout = "3h"\nwarn_before = "1m"\n[jupyter]\nverify = false\nignore_connections = false'
+        )
         found = given.load(toml, IDLE_TIMEOUT="4h", JUPYTER__VERIFY="true")
         path = given.environ["REAPER_CONFIG"]
         assert found.idle_timeout == timedelta(hours=4)
@@ -63,7 +65,9 @@ class TestPrecedence:
         assert _source(found, "mode") == "default"
 
     def test_json_has_the_same_keys(self, given: Given) -> None:
-        given.file('{"mode": "enforce", "jupyter": {"url": ["http://a/"]}, "idle_timeout": null}', "reaper.json")
+        given.file(
+            '{"mode": "enforce", "jupyter": {"url": ["http://a/"]}, "idle_timeout": null}', "reaper.json"
+        )
         found = given.load()
         assert found.mode is Mode.ENFORCE
         assert found.jupyter.url[0].get_secret_value() == "http://a/"
@@ -89,7 +93,9 @@ class TestPrecedence:
         monkeypatch.setenv("IDLE_TIMEOUT", "18m")
         assert Settings().idle_timeout == timedelta(hours=2)
 
-    @pytest.mark.parametrize("name", ["REAPER_PORT", "REAPER_PORT_80_TCP_ADDR", "REAPER_SERVICE_HOST", "REAPER_SERVICE_PORT"])
+    @pytest.mark.parametrize(
+        "name", ["REAPER_PORT", "REAPER_PORT_80_TCP_ADDR", "REAPER_SERVICE_HOST", "REAPER_SERVICE_PORT"]
+    )
     def test_what_kubernetes_injects_is_ignored(self, given: Given, name: str) -> None:
         assert load_settings({**given.environ, name: "tcp://10.0.0.1:80"}).mode is Mode.DRY_RUN
 
@@ -99,20 +105,28 @@ class TestPrecedence:
 
 
 class TestValues:
-    @pytest.mark.parametrize("text", ["jupyter.shutdown,studio.delete", '["jupyter.shutdown", "studio.delete"]'])
+    @pytest.mark.parametrize(
+        "text", ["jupyter.shutdown,studio.delete", '["jupyter.shutdown", "studio.delete"]']
+    )
     def test_lists_by_commas_or_json(self, given: Given, text: str) -> None:
         assert given.load(ACTIONS=text).actions == ("jupyter.shutdown", "studio.delete")
 
-    @pytest.mark.parametrize(("text", "actions"), [("all", None), ("none", ()), ("*", ("*",)), ("jupyter.*", ("jupyter.*",))])
+    @pytest.mark.parametrize(
+        ("text", "actions"), [("all", None), ("none", ()), ("*", ("*",)), ("jupyter.*", ("jupyter.*",))]
+    )
     def test_actions(self, given: Given, text: str, actions: tuple[str, ...] | None) -> None:
         assert given.load(ACTIONS=text).actions == actions
         assert given.load(f'actions = "{text}"').actions == actions
 
-    @pytest.mark.parametrize(("text", "value"), [("true", True), ("1", True), ("YES", True), ("false", False), ("off", False)])
+    @pytest.mark.parametrize(
+        ("text", "value"), [("true", True), ("1", True), ("YES", True), ("false", False), ("off", False)]
+    )
     def test_switches(self, given: Given, text: str, value: bool) -> None:
         assert given.load(KEEP_TERMINALS=text).keep_terminals is value
 
-    @pytest.mark.parametrize(("text", "bytes_"), [("64KiB/s", 65536), ("1MB", 1e6), ("0.5 MiB/s", 524288), ("100B/s", 100)])
+    @pytest.mark.parametrize(
+        ("text", "bytes_"), [("64KiB/s", 65536), ("1MB", 1e6), ("0.5 MiB/s", 524288), ("100B/s", 100)]
+    )
     def test_rates(self, given: Given, text: str, bytes_: float) -> None:
         assert given.load(JUPYTER__PROCESS__IO=text).jupyter.process.io == bytes_
 
@@ -177,7 +191,10 @@ class TestSecrets:
         found = given.load(NOTIFY_FILE=str(path)).notify
         assert [one.get_secret_value() for one in found] == ["https://a.example/x", "command:/bin/true"]
 
-    @pytest.mark.parametrize("name", ["jupyter.token", "jupyter_token", "jupyter-token", "REAPER_JUPYTER__TOKEN", "reaper.jupyter.token"])
+    @pytest.mark.parametrize(
+        "name",
+        ["jupyter.token", "jupyter_token", "jupyter-token", "REAPER_JUPYTER__TOKEN", "reaper.jupyter.token"],
+    )
     def test_from_a_credential(self, given: Given, name: str) -> None:
         given.secret("abc\n", f"credentials/{name}")
         given.secret("http://a/", "credentials/jupyter.url")
@@ -206,7 +223,13 @@ class TestSecrets:
 
     @pytest.mark.parametrize(
         ("content", "says"),
-        [("", "is empty"), (" \n", "is empty"), ("a\nb\n", "several lines"), ("a b", "printable ASCII"), ("ä", "printable ASCII")],
+        [
+            ("", "is empty"),
+            (" \n", "is empty"),
+            ("a\nb\n", "several lines"),
+            ("a b", "printable ASCII"),
+            ("ä", "printable ASCII"),
+        ],
     )
     def test_a_file_that_can_not_be_one(self, given: Given, content: str, says: str) -> None:
         path = given.secret(content)
@@ -247,7 +270,9 @@ class TestSecrets:
         given.secret("a", "credentials/api-token")
         given.secret("b", "credentials/api_token")
         given.environ["CREDENTIALS_DIRECTORY"] = str(given.folder / "credentials")
-        assert given.errors() == [("credential api_token", "api-token is the same credential: keep one of them")]
+        assert given.errors() == [
+            ("credential api_token", "api-token is the same credential: keep one of them")
+        ]
 
     def test_a_credentials_directory_that_is_not_there(self, given: Given) -> None:
         given.environ["CREDENTIALS_DIRECTORY"] = str(given.folder / "nothing")

@@ -157,11 +157,11 @@ class TestDead:
 
     def test_goes_at_once_whatever_the_others_say(self):
         """Story f7, through every grace, and beside a rule that keeps."""
-        graces = {"start_grace": days(9), "apply_grace": days(9)}
         ruleset = rules(
             policy(rule="age", timeout=days(9), minimum_age=days(9), warn_before=hours(1)),
             policy("office", rule=finds(Verdict.KEEP)),
-            **graces,
+            start_grace=days(9),
+            apply_grace=days(9),
         )
         builder = kernel(ruleset)
         builder.scene.say("k", execution_state=self.DEAD)
@@ -365,11 +365,14 @@ class TestApplication:
         assert decided(builder, ruleset).due_at == T0 + minutes(1)
 
 
+_MINUTE = timedelta(minutes=1)
+
+
 class TestEssence:
     """An unchanged situation makes no row: not at the next look, not at the next hundred."""
 
     def essences(
-        self, ruleset: Ruleset, signals, *, looks: int = 60, every=minutes(1), prepare=lambda b: b, **fields
+        self, ruleset: Ruleset, signals, *, looks: int = 60, every=_MINUTE, prepare=lambda b: b, **fields
     ):
         scene = Scene().add("k", signals, started_at=T0 - hours(30), **fields)
         builder = WorldBuilder(scene).look(T0).apply(ruleset)

@@ -3,7 +3,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from reaper.web.body import SLICE, answer, only_fields, seconds, slices, text
 from reaper.web.problem import Problem
@@ -20,6 +20,7 @@ VALUES = st.recursive(
     st.dictionaries(st.text(), VALUES, max_size=5),
     st.integers(min_value=0, max_value=3 * SLICE + 1),
 )
+@settings(max_examples=100)  # each is long; what varies is where the slices end
 def test_slices_together_are_the_document(document, length):
     """In any form, and with a list around every multiple of the slice's length."""
     document = {**document, "long": [{"n": n} for n in range(length)]}

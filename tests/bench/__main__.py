@@ -1,0 +1,95 @@
+"""`make bench`: measure speed and size, print the tables, and write docs/benchmarks.md.
+
+`python -m tests.bench [PART ...]` measures some parts only (and writes nothing): lag footprint ticks startup
+core journal.
+"""
+
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from tests.bench import core, footprint, journal, lag
+
+Rows = Sequence[Mapping[str, object]]
+
+PARTS: dict[str, tuple[str, str, Callable[[], Rows]]] = {
+    "lag": (
+        "Reap lag",
+        "Last activity + timeout to the end, 20 real kernels on each of three real servers, in one run, poll interval"
+        " 60 s. Target: DELETE sent after a median of 0.3 s at most, p99 1 s.",
+        lag.reap_lag,
+    ),
+    "footprint": (
+        "The daemon",
+        "Beside 50 real kernels at the default interval, 180 s a window. Targets: RSS 75 MB, CPU 0.2 % of a core, and no"
+        " more with everything overdue and vetoed.",
+        lambda: [footprint.daemon_cost()],
+    ),
+    "ticks": (
+        "10,000 ticks",
+        "Looks and decisions a minute apart in virtual time, on a real journal. Target: no growth beyond 2 MB.",
+        lambda: [footprint.ten_thousand_ticks()],
+    ),
+    "startup": (
+        "Commands",
+        "Whole processes, medians. Targets: `--help` 0.25 s, `status` 0.5 s.",
+        lambda: [footprint.start_up()],
+    ),
+    "core": (
+        "A tick over 10,000 resources",
+        "Fold and decide, five signals each. Target: 1 s.",
+        lambda: [core.fold_ten_thousand(), core.decide_ten_thousand()],
+    ),
+    "journal": (
+        "The journal",
+        "Targets: a tick's write (200 resources) 5 ms; rebuilding the state of 10,000 resources with a day of"
+        " minute-by-minute history 15 s; 30 days of 200 resources 500 MB.",
+        lambda: [journal.write_tick(), journal.rebuild_state(), journal.thirty_days()],
+    ),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Measure the parts that are named, or all, and print them; all of them are also written down."""
+    unknown = [name for name in arguments if name not in PARTS]
+    if unknown:
+        print(f"no such part: {', '.join(unknown)}; there are: {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    pages = []
+    for name in arguments or PARTS:
+        title, about, measure = PARTS[name]
+        page = f"## {title}\n\n{about}\n\n{_tables(measure())}"
+        print(page, flush=True)
+        pages.append(page)
+    if not arguments:
+        Path("docs/benchmarks.md").write_text("\n".join([_heading(), *pages]), encoding="utf-8")
+    return 0
+
+
+def _heading() -> str:
+    memory = psutil.virtual_memory().total >> 30
+    machine = f"{psutil.cpu_count()} cores, {memory} GiB, {platform.system()}, Python {platform.python_version()}"
+    return (
+        "# Benchmarks\n\nMade by `make bench`, which runs for about fifteen minutes and rewrites this page. Figures of one run"
+        f" on {datetime.now(UTC):%Y-%m-%d}: {machine}. A machine that does other work at the same time shows other"
+        " figures: compare rows of one run.\n"
+    )
+
+
+def _tables(rows: Rows) -> str:
+    """Write rows as tables: those with the same columns in one."""
+    text, columns = [], None
+    for row in rows:
+        if list(row) != columns:
+            columns = list(row)
+            text += ["", "| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+        text.append("| " + " | ".join(str(value) for value in row.values()) + " |")
+    return "\n".join(text).strip() + "\n"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

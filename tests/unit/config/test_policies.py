@@ -1,0 +1,423 @@
+"""Policies of the file: read, checked with file, key and line, written back equal."""
+
+import importlib
+import inspect
+import re
+import textwrap
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given as for_all, settings as hypothesis_settings, strategies as st
+
+from reaper.config.documents import show_policies_toml
+from reaper.config.kinds import KINDS
+from reaper.config.model import Settings
+from reaper.config.policies import build_policy, rule_parameters, to_toml
+from reaper.config.rules import build_ruleset
+from reaper.core.ruleset import Match, Mode, PolicySpec, Ruleset, Step
+from reaper.errors import ConfigError
+from reaper.plugins import build_rule, names
+from reaper.policies.age import AgeRule
+from reaper.policies.idle import IdleRule
+from tests.support.configuration import Given
+
+POLICY = '[[policies]]\nname = "p"\nkind = "jupyter.kernel"\nrule = "idle"\n'
+
+CONTRACT = """\
+[[policies]]
+name = "forgotten-gpus"
+kind = "ec2.instance"
+match = { scope = ["1234*/eu-*"], instance_type = ["g*", "p*"], tags = { TAGS } }
+rule = "idle"
+timeout = "1h"
+[[policies.steps]]
+action = "notify"
+[[policies.steps]]
+after = "10m"
+action = "stop"
+[[policies.steps]]
+after = "14d"
+action = "terminate"
+""".replace("TAGS", 'Purpose = ["training", "exp-*"], Keep = false')
+
+
+def _only(settings: Settings) -> PolicySpec:
+    [policy] = build_ruleset(settings).policies
+    return policy
+
+
+def test_the_policy_of_the_contract(given: Given) -> None:
+    policy = _only(given.load(CONTRACT))
+    assert policy.kind == "ec2.instance"
+    assert policy.match == Match(
+        scope=("1234*/eu-*",),
+        tags={"Purpose": ("training", "exp-*"), "Keep": False},
+        attributes={"instance_type": ("g*", "p*")},
+    )
+    assert policy.rule == IdleRule(timeout=timedelta(hours=1))
+    assert policy.params == {"timeout": 3600.0}
+    assert policy.steps == (
+        Step(action="notify"),
+        Step(action="stop", after=timedelta(minutes=10)),
+        Step(action="terminate", after=timedelta(days=14)),
+    )
+    assert given.warnings() == [
+        "FILE:3: policy 'forgotten-gpus', kind: this version does not look at ec2.instance: the policy does nothing"
+    ]
+
+
+def test_what_is_left_out_comes_from_the_settings(given: Given) -> None:
+    policy = _only(given.load(POLICY, IDLE_TIMEOUT="90m", JUPYTER__BUSY_TIMEOUT="12h", WARN_BEFORE="5m"))
+    assert policy.rule == IdleRule(timeout=timedelta(minutes=90), busy_timeout=timedelta(hours=12))
+    assert policy.params == {"timeout": 5400.0, "busy_timeout": 43200.0}
+    assert policy.steps == (Step(action="shutdown"),)
+    assert policy.warn_before == timedelta(minutes=5)
+    assert policy.minimum_age == timedelta(0)
+    assert policy.mode is Mode.ENFORCE
+
+
+def test_what_is_said_holds(given: Given) -> None:
+    more = 'timeout = "1h"\nbusy_timeout = "0s"\nwarn_before = "1m"\nminimum_age = "1d"\n'
+    more += 'mode = "dry-run"\naction = "shutdown"'
+    policy = _only(
+        given.load(POLICY + more, IDLE_TIMEOUT="90m", JUPYTER__BUSY_TIMEOUT="12h", WARN_BEFORE="5m")
+    )
+    assert policy.rule == IdleRule(timeout=timedelta(hours=1))
+    assert policy.warn_before == timedelta(minutes=1)
+    assert policy.minimum_age == timedelta(days=1)
+    assert policy.mode is Mode.DRY_RUN
+
+
+def test_terminals_have_no_busy_timeout(given: Given) -> None:
+    policy = _only(given.load(POLICY.replace("kernel", "terminal"), JUPYTER__BUSY_TIMEOUT="12h"))
+    assert policy.rule == IdleRule(timeout=timedelta(hours=2))
+
+
+def test_they_replace_the_presets(given: Given) -> None:
+    assert [policy.name for policy in build_ruleset(given.load(POLICY)).policies] == ["p"]
+    assert [policy.name for policy in build_ruleset(given.load("")).policies] == [
+        "idle-kernels",
+        "idle-terminals",
+    ]
+
+
+def test_a_match_may_be_a_single_glob(given: Given) -> None:
+    policy = _only(
+        given.load(POLICY + 'match = { name = "a,b*.ipynb", cores = 4, tags = { A = "x", B = "true" } }')
+    )
+    assert policy.match == Match(
+        name=("a,b*.ipynb",), attributes={"cores": ("4",)}, tags={"A": ("x",), "B": ("true",)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "where", "message"),
+    [
+        ("timeout = 3600", "timeout", "'3600' has no unit"),
+        ("timeout = 3600.0", "timeout", "3600.0 has no unit"),
+        ('timeout = "1"', "timeout", "'1' has no unit"),
+        ('timeout = "-1h"', "timeout", "negative"),
+        ("timeout = inf", "timeout", "inf is no number that can be used"),
+        ("timeout = 01:00:00", "timeout", "is a TOML date or time: write it as text in quotes"),
+        ("timeout = [2026-01-01]", "timeout", "is a TOML date or time"),
+        ("timeout = 1e300", "timeout", ""),
+        ('time_out = "1h"', "time_out", "has no parameter 'time_out'"),
+        ('acton = "shutdown"', "acton", "(did you mean the policy's 'action'?)"),
+        (
+            'action = "shutdwn"',
+            "action",
+            "'shutdwn' can't be done to a jupyter.kernel; did you mean 'shutdown'?",
+        ),
+        ('action = "terminate"', "action", "there are: notify, shutdown"),
+        (
+            'action = "shutdown"\nsteps = [{ action = "shutdown" }]',
+            "action",
+            "the short form of steps: keep one of them",
+        ),
+        ("steps = []", "steps", "a ladder has at least the step that acts"),
+        ('[[policies.steps]]\naction = "notify"', "steps[1].action", "the last step must act: shutdown"),
+        (
+            '[[policies.steps]]\nafter = "1m"\naction = "shutdown"',
+            "steps[1].after",
+            "the first step comes when the rule says so",
+        ),
+        (
+            '[[policies.steps]]\naction = "shutdown"\n[[policies.steps]]\naction = "shutdown"',
+            "steps[2].action",
+            "'shutdown' is there already",
+        ),
+        ('match = { tags = { "Reaper:Protect" = false } }', "match.tags.Reaper:Protect", "is reserved"),
+        ('match = { tags = { "reaper:hold-until" = ["*"] } }', "match.tags.reaper:hold-until", "is reserved"),
+    ],
+)
+def test_what_can_not_be_used(given: Given, more: str, where: str, message: str) -> None:
+    toml = f"# a comment\n{POLICY}{more}"
+    [(place, found)] = given.errors(toml)
+    leaf = (
+        re.split(r"[.\[]", where)[-1]
+        if where.startswith("steps") and "." in where
+        else where.partition(".")[0]
+    )
+    line = max(number for number, text in enumerate(toml.splitlines(), 1) if text.startswith(leaf))
+    assert place == f"FILE:{line}: policy 'p', {where}"
+    assert message in found
+
+
+@pytest.mark.parametrize(
+    ("toml", "where", "message"),
+    [
+        ('[[policies]]\nkind = "jupyter.kernel"\nrule = "idle"', "FILE:1: policies[1].name", "is missing"),
+        (
+            POLICY.replace("kernel", "kernl"),
+            "FILE:3: policy 'p', kind",
+            "'jupyter.kernl' is no kind of resource; did you mean jupyter.kernel?",
+        ),
+        (
+            POLICY.replace("jupyter.kernel", "cat"),
+            "FILE:3: policy 'p', kind",
+            "'cat' is no kind of resource; there are: jupyter.kernel,",
+        ),
+        (
+            POLICY.replace('"idle"', '"idl"'),
+            "FILE:4: policy 'p', rule",
+            "there is no rule 'idl'; did you mean 'idle'?",
+        ),
+        (
+            POLICY.replace('"idle"', '"zzz"'),
+            "FILE:4: policy 'p', rule",
+            "there is no rule 'zzz'; there are: age, idle",
+        ),
+        (POLICY.replace('"p"', '" p"'), "FILE:2: policy ' p', name", "has spaces around it"),
+        (POLICY.replace('"p"', '""'), "FILE:2: policies[1].name", "is empty"),
+        (POLICY.replace('"idle"', '"age"'), "FILE:1: policy 'p'", "rule 'age' needs 'timeout'"),
+        (
+            POLICY + 'mode = "enforced"',
+            "FILE:5: policies[1].mode",
+            "'enforced' is not one of dry-run or enforce",
+        ),
+        (POLICY + "warn_before = 5", "FILE:5: policies[1].warn_before", "'5' has no unit"),
+        (POLICY + "match = { name = [] }", "FILE:5: policies[1].match.name", "it would match nothing"),
+        (
+            POLICY + "match = { name = [[]] }",
+            "FILE:5: policies[1].match.name",
+            "must be a text or a list of texts",
+        ),
+        (POLICY + "match = 5", "FILE:5: policies[1].match", "must be a table"),
+        (
+            POLICY + '[[policies.steps]]\naction = "shutdown"\nafer = "1m"',
+            "FILE:7: policies[1].steps[1].aftr",
+            "did you mean after?",
+        ),
+        (POLICY + POLICY, "FILE:6: policy 'p', name", "another policy before it has this name"),
+        (
+            POLICY.replace("jupyter.kernel", "ec2.instance"),
+            "FILE:1: policy 'p', action",
+            "says not what to do; ec2.instance can: stop",
+        ),
+        (
+            "keep_terminals = true\n" + POLICY.replace("kernel", "terminal"),
+            "FILE:4: policy 'p', kind",
+            "it shuts terminals down, but keep_terminals is true (FILE:1: keep_terminals)",
+        ),
+        (
+            'mode = "enforce"\n' + POLICY + 'warn_before = "5m"',
+            "FILE:6: policy 'p', warn_before",
+            "it gives notice in enforce mode, but nobody is told: set REAPER_NOTIFY",
+        ),
+        (
+            'mode = "enforce"\nnotify = "log:"\n'
+            + POLICY
+            + '[[policies.steps]]\naction="notify"\n[[policies.steps]]\naction="shutdown"',
+            "FILE:7: policy 'p', steps",
+            "it gives notice in enforce mode, but only the log is told",
+        ),
+    ],
+)
+def test_what_can_not_be_used_as_a_whole(given: Given, toml: str, where: str, message: str) -> None:
+    file = str(given.file(toml))
+    [(place, found)] = given.errors()
+    assert place == where
+    assert message in found.replace(file, "FILE")
+
+
+def test_the_right_one_is_blamed_when_another_can_not_be_read_at_all(given: Given) -> None:
+    broken = '[[policies]]\nname = 5\nkind = "jupyter.kernel"\nrule = "idle"\n'
+    found = given.errors(POLICY.replace('"p"', '"first"') + broken + POLICY + "time_out = 1")
+    assert [where for where, _ in found] == ["FILE:6: policies[2].name", "FILE:13: policy 'p', time_out"]
+
+
+def test_a_dry_run_needs_nobody_to_tell(given: Given) -> None:
+    assert given.warnings('mode = "enforce"\n' + POLICY + 'warn_before = "5m"\nmode = "dry-run"') == []
+    assert given.warnings(POLICY + 'warn_before = "5m"\n') == []
+
+
+def test_a_mode_that_is_looser_than_the_daemons_is_no_error_but_does_not_hold(given: Given) -> None:
+    ruleset = build_ruleset(given.load(POLICY + 'mode = "enforce"', MODE="dry-run"))
+    assert not ruleset.enforced(ruleset.policies[0])
+
+
+def test_a_policy_that_can_never_act_is_warned_of(given: Given) -> None:
+    assert given.warnings(POLICY, ACTIONS="studio.delete") == [
+        "FILE:1: policy 'p': it can never act: REAPER_ACTIONS does not allow jupyter.shutdown"
+    ]
+
+
+# Rules and their parameters
+
+
+def test_parameters_are_journaled_as_float_seconds() -> None:
+    params, rule = rule_parameters("age", {"max_age": "1d", "idle_for": "5m", "only_if_idle": True})
+    assert params == {"max_age": 86400.0, "idle_for": 300.0, "only_if_idle": True}
+    assert rule == AgeRule(timeout=timedelta(days=1), idle_for=timedelta(minutes=5), only_if_idle=True)
+    assert build_rule("age", params) == rule
+
+
+def test_a_bare_number_under_another_name_of_the_timeout_is_refused_too() -> None:
+    with pytest.raises(ConfigError, match="has no unit"):
+        rule_parameters("age", {"max_age": 86400.0})
+
+
+class TextRule:
+    """A plugin's rule with a text that looks like a duration, and a number that is none."""
+
+    timeout = timedelta(hours=1)
+
+    def __init__(self, tier: object, limit: object) -> None:
+        self.tier, self.limit = tier, limit
+
+    @classmethod
+    def from_params(cls, params: dict[str, Any]) -> "TextRule":
+        return cls(params["tier"], params["limit"])
+
+
+def test_a_text_of_a_plugin_stays_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    policies = importlib.import_module("reaper.config.policies")
+    monkeypatch.setattr(policies, "_factory", lambda _name: TextRule)
+    params, _ = rule_parameters("spend", {"tier": "3d", "limit": 24.0})
+    assert params == {"tier": "3d", "limit": 24.0}
+
+
+@pytest.mark.parametrize("error", [TypeError("boom"), ValueError("boom"), OverflowError("boom")])
+def test_a_plugin_that_raises_is_reported(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    class Broken:
+        @classmethod
+        def from_params(cls, params: object) -> None:
+            raise error
+
+    monkeypatch.setattr(importlib.import_module("reaper.config.policies"), "_factory", lambda _name: Broken)
+    with pytest.raises(ConfigError, match="rule 'spend' can't be built: boom"):
+        rule_parameters("spend", {})
+
+
+def _documented() -> list[tuple[str, str]]:
+    found = []
+    for name in names("reaper.policies"):
+        rule = importlib.import_module(f"reaper.policies.{name}")
+        for _, member in inspect.getmembers(rule, inspect.isclass):
+            for block in re.findall(r"```toml\n(.*?)```", inspect.getdoc(member) or "", re.DOTALL):
+                found.append((name, textwrap.dedent(block)))  # noqa: PERF401 - three loops deep
+    return found
+
+
+@pytest.mark.parametrize(("rule", "toml"), _documented())
+def test_the_examples_of_rules_can_be_loaded(given: Given, rule: str, toml: str) -> None:
+    assert {policy.rule_name for policy in build_ruleset(given.load(toml)).policies} == {rule}
+
+
+def test_every_rule_of_ours_has_an_example() -> None:
+    assert {rule for rule, _ in _documented()} == {"age", "idle"}
+
+
+# And back
+
+
+def _read_back(toml: str, folder: Path) -> tuple[PolicySpec, ...]:
+    again = Given(folder)
+    return build_ruleset(again.load(toml)).policies
+
+
+def _names() -> st.SearchStrategy[str]:
+    return st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1, max_size=20)
+
+
+def _durations() -> st.SearchStrategy[timedelta]:
+    return st.timedeltas(min_value=timedelta(milliseconds=1), max_value=timedelta(days=900))
+
+
+def _globs() -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(st.text(st.characters(codec="utf-8"), max_size=10), max_size=3).map(tuple)
+
+
+@st.composite
+def _policies(draw: st.DrawFn) -> PolicySpec:
+    kind = draw(st.sampled_from(sorted(KINDS)))
+    params: dict[str, object] = {"timeout": draw(_durations()).total_seconds()}
+    rule_name = draw(st.sampled_from(["idle", "age"]))
+    if rule_name == "age":
+        params["only_if_idle"] = draw(st.booleans())
+    elif draw(st.booleans()):
+        params["busy_timeout"] = draw(_durations()).total_seconds()
+    attributes = st.dictionaries(
+        _names().filter(lambda name: name not in {"scope", "name", "owner", "tags"}),
+        _globs().filter(bool),
+        max_size=2,
+    )
+    tags = st.dictionaries(_names(), st.one_of(st.booleans(), _globs().filter(bool)), max_size=2)
+    steps = [Step(action=draw(st.sampled_from(KINDS[kind])))]
+    if draw(st.booleans()):
+        steps = [Step(action="notify"), replace(steps[0], after=draw(_durations()))]
+    return PolicySpec(
+        name=draw(_names()),
+        kind=kind,
+        rule_name=rule_name,
+        rule=build_rule(rule_name, params),
+        params=params,
+        match=Match(
+            scope=draw(_globs()),
+            name=draw(_globs()),
+            owner=draw(_globs()),
+            tags=draw(tags),
+            attributes=draw(attributes),
+        ),
+        steps=tuple(steps),
+        mode=draw(st.sampled_from(Mode)),
+        warn_before=draw(_durations()),
+        minimum_age=draw(_durations()),
+    )
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@for_all(policies=st.lists(_policies(), max_size=3, unique_by=lambda policy: policy.name))
+def test_policies_written_as_toml_load_back_equal(
+    tmp_path: Path, given: Given, policies: list[PolicySpec]
+) -> None:
+    back = _read_back(to_toml(policies, heading="two\nlines"), tmp_path)
+    if policies:
+        assert back == tuple(policies)
+
+
+@pytest.mark.parametrize(
+    "toml", ["", CONTRACT, POLICY, POLICY + 'match = { tags = { "a b" = false } }\nmode = "dry-run"']
+)
+def test_what_config_show_prints_loads_back_equal(given: Given, toml: str) -> None:
+    settings = given.load(toml, JUPYTER__BUSY_TIMEOUT="12h", IDLE_TIMEOUT="90m")
+    printed = show_policies_toml(settings, {"idle-timeout": "100m500ms"})
+    assert (
+        build_ruleset(given.load(printed)).policies
+        == build_ruleset(settings, {"idle-timeout": "100m500ms"}).policies
+    )
+
+
+def test_they_survive_the_journal(given: Given) -> None:
+    ruleset = build_ruleset(given.load(CONTRACT + POLICY))
+    assert Ruleset.from_body(ruleset.body(), build_rule).policies == ruleset.policies
+
+
+def test_a_table_can_be_built_without_a_file() -> None:
+    from reaper.config.model import PolicyTable
+
+    table = PolicyTable.model_validate({"name": "a", "kind": "jupyter.kernel", "rule": "idle"})
+    assert build_policy(table, Settings(), timedelta(hours=1)).params == {"timeout": 3600.0}
