@@ -8,7 +8,8 @@ but broken plugin is an error at start, never skipped.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 from reaper.core.batch import Batch
@@ -37,9 +38,15 @@ __all__ = [
 _GROUPS = ("reaper.providers", "reaper.policies", "reaper.notifiers", "reaper.journals")
 
 
+@cache
+def _points(group: str) -> tuple[EntryPoint, ...]:
+    """Find the entry points of a group once: it means reading the metadata of all that is installed."""
+    return tuple(entry_points(group=group))
+
+
 def names(group: str) -> list[str]:
     """Give the names that exist in an entry-point group, sorted."""
-    return sorted({point.name for point in entry_points(group=group)})
+    return sorted({point.name for point in _points(group)})
 
 
 def load(group: str, name: str) -> Any:
@@ -48,7 +55,7 @@ def load(group: str, name: str) -> Any:
     Raises:
         ConfigError: No such name (the message lists those that exist), or it can't be imported.
     """
-    found = [point for point in entry_points(group=group) if point.name == name]
+    found = [point for point in _points(group) if point.name == name]
     if not found:
         msg = f"no plugin {name!r} in {group}; there are: {', '.join(names(group)) or 'none'}"
         raise ConfigError(msg)

@@ -253,7 +253,9 @@ def _failed(arguments: list[str], message: str, status: int, candidates: tuple[s
             error = {"schema": 1, "error": message, "exit_status": status, "candidates": list(candidates)}
             sys.stderr.write(json.dumps(error, ensure_ascii=False) + "\n")
         else:
-            first, *rest = message.splitlines() or [""]
+            from reaper.cli.output import clean
+
+            first, *rest = map(clean, message.splitlines() or [""])
             sys.stderr.write("\n".join([f"reaper: error: {first}", *rest, ""]))
         sys.stderr.flush()
     except BrokenPipeError:

@@ -26,9 +26,7 @@ class Shell(StrEnum):
 def completion(
     shell: Annotated[
         Shell | None,
-        typer.Argument(
-            metavar="[bash|zsh|fish]", help="Default: the shell this runs in.", show_default=False
-        ),
+        typer.Argument(metavar="bash|zsh|fish", help="Default: the shell this runs in.", show_default=False),
     ] = None,
     install: Annotated[
         bool, typer.Option("--install", help="Put it into the shell's start-up files.")

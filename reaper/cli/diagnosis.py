@@ -19,7 +19,7 @@ from reaper.cli.output import brief, instant
 from reaper.config.places import default_listen, journal_candidates, parse_listen
 from reaper.errors import ConfigError, JournalError, JournalLocked, ReaperError
 
-__all__ = ["CHECKS", "Finding", "Patient", "examine"]
+__all__ = ["CHECKS", "Finding", "Patient", "examine", "holder"]
 
 _CONNECT_TIMEOUT = 3.0
 _BIG_JOURNAL = 500 * 1024 * 1024
@@ -199,13 +199,13 @@ def _journal_file(patient: Patient, path: Path) -> Iterator[Finding]:
         else:
             yield Finding(name="journal writable", level="ok", text="the daemon writes to it")
         return
-    holder = _holder(path)
-    if holder is not None:
+    pid = holder(path)
+    if pid is not None:
         advice = "wait if it is a 'run --once'; if it is a daemon, set REAPER_LISTEN as it has it"
         yield Finding(
             name="journal writable",
             level="warn",
-            text=f"process {holder} holds it and does not answer",
+            text=f"process {pid} holds it and does not answer",
             advice=advice,
         )
     elif os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK):
@@ -220,7 +220,7 @@ def _journal_file(patient: Patient, path: Path) -> Iterator[Finding]:
         )
 
 
-def _holder(path: Path) -> int | None:
+def holder(path: Path) -> int | None:
     """Give the living process whose pid is in the journal's lock. To try the lock would be to take it."""
     try:
         pid = int(path.with_name(f"{path.name}.lock").read_text(encoding="ascii"))

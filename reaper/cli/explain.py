@@ -30,14 +30,11 @@ def explain(
       reaper explain 6f1c
       reaper explain self
     """  # noqa: D301 - click's mark for lines to leave alone
-    from reaper.cli.client import UnknownResource
-    from reaper.cli.reach import named, open_reach, unknown
+    from reaper.cli.reach import named, naming, open_reach
 
     reach = open_reach(journal)
-    try:
+    with naming(reach):
         document = reach.explain(named(reach, resource))
-    except UnknownResource as error:
-        raise unknown(reach, error) from error
     if output is Format.JSON:
         emit_json(document)
     else:

@@ -30,6 +30,10 @@ _COMMAND = "reaper.cli.hold.command"
 class _HoldCommand(Command):
     """Keeps what stands after `--` apart: it is a command, and none of its words is ours."""
 
+    def collect_usage_pieces(self, ctx: "Context") -> list[str]:
+        """Name the command in the usage line."""
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
     def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
         """Take the command off, then read the rest as ever."""
         if "--" in args:
@@ -45,7 +49,7 @@ def hold(
     resource: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RESOURCE] [-- COMMAND...]",
+            metavar="RESOURCE",
             help="What to protect: an id, a name, a notebook's path, 'self'; 'host' is everything on this machine.",
             autocompletion=complete_resource,
             show_default=False,
@@ -88,15 +92,12 @@ def hold(
 
 
 def _place(resource: str, lasts: str, why: str, output: Format) -> None:
-    from reaper.cli.client import UnknownResource
-    from reaper.cli.reach import named, open_reach, unknown
+    from reaper.cli.reach import named, naming, open_reach
 
     seconds = duration("--for", lasts).total_seconds()
     reach = open_reach()
-    try:
+    with naming(reach):
         document = reach.place_hold({"resource": named(reach, resource), "for_s": seconds, "why": why})
-    except UnknownResource as error:
-        raise unknown(reach, error) from error
     if output is Format.JSON:
         emit_json(document)
         return

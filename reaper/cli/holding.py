@@ -44,9 +44,12 @@ def run_held(resource: str | None, command: list[str], why: str) -> int:
     Raises:
         ReaperError: There was no hold to be had, so the command was not started.
     """
+    from reaper.cli.reach import naming, open_reach
+
     target = _target(resource)
     hold = _Hold(target, why or shlex.join(command)[:_LONGEST_WHY])
-    hold.place()
+    with naming(open_reach()):
+        hold.place()
     note(f"holding {target or 'everything'} while {command[0]} runs")
     # Blocked, signals wait for sigwait() below; nothing can interrupt us between start and wait.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_WATCHED, signal.SIGCHLD})

@@ -5,15 +5,16 @@ reading commands read the journal, and writing ones write their facts there, for
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from reaper.cli.client import Client, UnknownResource, find, path_segment
 from reaper.cli.output import clean
 from reaper.config.places import journal_candidates
-from reaper.errors import ControlError
+from reaper.errors import ControlError, UsageError
 
-__all__ = ["DaemonReach", "Reach", "named", "open_reach", "own_name"]
+__all__ = ["DaemonReach", "Reach", "named", "naming", "open_reach", "own_name"]
 
 Document = dict[str, Any]
 
@@ -164,16 +165,33 @@ def named(reach: Reach, resource: str) -> str:
     return find_self(reach.status()["resources"])
 
 
-def unknown(reach: Reach, error: UnknownResource) -> UnknownResource:
-    """Add to the error for a RESOURCE that does not exist what does."""
-    resources = reach.status()["resources"]
-    if not resources:
-        return UnknownResource(f"{error}\nnothing is watched now")
-    lines = [f"  {one['kind']}/{one['id']}  {clean(str(one['name']))}" for one in resources[:_MOST_NAMED]]
-    more = len(resources) - len(lines)
-    if more > 0:
-        lines.append(f"  and {more} more")
-    return UnknownResource("\n".join([str(error), "watched now:", *lines]))
+@contextmanager
+def naming(reach: Reach) -> Iterator[None]:
+    """Add to an error about a RESOURCE what there is: everything for an unknown one, names for an ambiguous one."""
+    try:
+        yield
+    except UnknownResource as error:
+        resources = reach.status()["resources"]
+        lines = [f"  {one['kind']}/{one['id']}  {clean(str(one['name']))}" for one in resources[:_MOST_NAMED]]
+        if len(resources) > len(lines):
+            lines.append(f"  and {len(resources) - len(lines)} more")
+        heading = "watched now:" if lines else "nothing is watched now"
+        raise UnknownResource("\n".join([str(error), heading, *lines])) from error
+    except UsageError as error:
+        if not error.candidates:
+            raise
+        names = {form: str(one["name"]) for one in reach.status()["resources"] for form in _forms(one)}
+        first = str(error).splitlines()[0]
+        lines = [f"  {one}  {clean(names.get(one, ''))}".rstrip() for one in error.candidates]
+        told = UsageError("\n".join([first, *lines]))
+        told.candidates = error.candidates
+        raise told from error
+
+
+def _forms(resource: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Give the RESOURCEs that `core.naming.qualified` may write for one."""
+    kind, id_, scope = resource["kind"], resource["id"], resource["scope"]
+    return id_, f"{kind}/{id_}", f"{kind}/{id_}@{scope}"
 
 
 def own_name() -> str:

@@ -35,14 +35,11 @@ def release(
       reaper release h3f2a91c0
       reaper release train.ipynb
     """  # noqa: D301 - click's mark for lines to leave alone
-    from reaper.cli.client import UnknownResource
-    from reaper.cli.reach import named, open_reach, unknown
+    from reaper.cli.reach import named, naming, open_reach
 
     reach = open_reach()
-    try:
+    with naming(reach):
         document = reach.release_hold(named(reach, what))
-    except UnknownResource as error:
-        raise unknown(reach, error) from error
     if output is Format.JSON:
         emit_json(document)
         return

@@ -35,18 +35,23 @@ def run_command(*, once: bool) -> int:
         ConfigError: The configuration can't be used.
         JournalError: The journal can't be used, or another daemon holds it.
     """
-    settings = load_settings(os.environ)
-    logging.configure(settings.log_format, settings.log_level)
-    for warning in settings.provenance.warnings:
-        log.warning("configuration noted", warning=warning)
+    settings = _settings()
     return asyncio.run(_run_once(settings) if once else _run(settings))
 
 
 def apply_without_daemon(document: Mapping[str, Any]) -> dict[str, object]:
     """Carry out an approved plan in this process, since no daemon runs."""
-    settings = load_settings(os.environ)
-    logging.configure(settings.log_format, settings.log_level)
+    settings = _settings()
     return asyncio.run(_apply(settings, document))
+
+
+def _settings() -> Settings:
+    """Load the settings and set up the log by them, at the start and at a reload."""
+    settings = load_settings(os.environ)
+    logging.configure(settings.log_format, settings.log_level, secrets=settings.secret_values())
+    for warning in settings.provenance.warnings:
+        log.warning("configuration noted", warning=warning)
+    return settings
 
 
 async def _run(settings: Settings) -> int:
@@ -67,7 +72,7 @@ async def _run(settings: Settings) -> int:
             async with serve(app, [parse_listen(text) for text in settings.listen]):
                 yield
 
-        await supervise(daemon, serving=serving, load=lambda: loaded(load_settings(os.environ), daemon.clock))
+        await supervise(daemon, serving=serving, load=lambda: loaded(_settings(), daemon.clock))
     log.info("stopped")
     return 0
 

@@ -24,7 +24,7 @@ def schema(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="Without it: the names.", autocompletion=_names, show_default=False
+            metavar="NAME", help="Without it: the names.", autocompletion=_names, show_default=False
         ),
     ] = None,
 ) -> None:

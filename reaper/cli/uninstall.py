@@ -54,6 +54,8 @@ def uninstall(
     client, _ = find()
     if client is not None and not dry_run:
         raise ControlError(f"a daemon runs (it answers at {client.address}): stop it first")
+    if not dry_run:
+        _nobody_writes(os.environ)
     found = list(made_by_reaper(os.environ))
     going = [one for one in found if purge or not one.purge]
     if going and not dry_run and not yes:
@@ -82,6 +84,19 @@ def uninstall(
             shown.line("then: systemctl daemon-reload")
         shown.show()
     return 1 if any(state == "failed" for _, state, _ in states) else 0
+
+
+def _nobody_writes(environ: Mapping[str, str]) -> None:
+    """Refuse while a process holds a journal: a daemon that serves nowhere, or a `run --once`."""
+    from reaper.cli.diagnosis import holder
+    from reaper.cli.offline import journal_file
+    from reaper.config.places import journal_candidates
+
+    for place in journal_candidates(environ):
+        path = journal_file(place)
+        pid = holder(path) if path is not None else None
+        if pid is not None:
+            raise ControlError(f"process {pid} writes the journal {path}: stop it first")
 
 
 def _ask(going: list[Made], output: Format) -> None:

@@ -138,12 +138,9 @@ class Daemon:
         async with asyncio.TaskGroup() as self._tasks:
             whole = await self._first_look()
             the_plan = await self.decide_now()
-            if the_plan is not None:
-                for topic, decision in self.notices.wanted(the_plan.decisions):
-                    await self.notices.give(topic, decision, self.poke)
-                the_plan = await self.decide_now()
-            if the_plan is not None:
-                await self.acting.reap(self._to_reap(the_plan))
+            for topic, decision in self.notices.wanted(the_plan.decisions):
+                await self.notices.give(topic, decision, self.poke)
+            await self.acting.reap(self._to_reap(await self.decide_now()))
         await self.recorder.flush()
         return whole and self.recorder.healthy
 
@@ -209,16 +206,11 @@ class Daemon:
             self.looking.look_at_all(now)
         self.recorder.facts(*facts)
 
-    async def decide_now(self) -> Plan | None:
-        """Decide everything, journal what is new, and remember when the next decision is due.
-
-        Returns:
-            The plan; None when the rules can't be built (an override that no longer fits).
-        """
+    async def decide_now(self) -> Plan:
+        """Decide everything, journal what is new, and remember when the next decision is due."""
         now = self.clock.now()
         world = self.world
-        if not self._refresh_rules(now):
-            return None
+        self._refresh_rules(now)
         ruleset, decisions = self.rules.ruleset, []
         slice_start = self.clock.monotonic()
         for decision in decide(world, ruleset, now):
@@ -247,18 +239,13 @@ class Daemon:
         await self.recorder.flush()
         return the_plan
 
-    def _refresh_rules(self, now: datetime) -> bool:
-        try:
-            loaded = self.rules.refresh(self.world, now)
-        except ConfigError as error:
-            log.error("rules can't be built", error=str(error))  # noqa: TRY400 - a ReaperError is one line
-            return False
+    def _refresh_rules(self, now: datetime) -> None:
+        loaded = self.rules.refresh(self.world, now)
         if loaded is not None:
             self.recorder.facts(loaded)
         applied = newly_applied(self.world, self.rules.ruleset, now)
         if applied:
             self.recorder.facts(*applied)
-        return True
 
     async def _round(self) -> None:
         self.check_clock()
@@ -271,9 +258,7 @@ class Daemon:
         if self._dirty or (self._decide_at is not None and now >= self._decide_at):
             self._dirty = False
             self._decided_at = self.clock.monotonic()
-            the_plan = await self.decide_now()
-            if the_plan is not None:
-                self._carry_out(the_plan)
+            self._carry_out(await self.decide_now())
         if self._prune_at is None or now >= self._prune_at:
             self._prune_at = now + _PRUNE
             self.spawn(self._prune(now - self.rules.setup.retention))

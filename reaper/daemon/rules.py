@@ -4,11 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
+
 from reaper.core.facts import ConfigLoaded, SettingChanged
 from reaper.core.ruleset import Ruleset
 from reaper.core.world import World
+from reaper.errors import ConfigError
 
 __all__ = ["Rules", "Setup"]
+
+log = structlog.get_logger("reaper.rules")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,19 +60,24 @@ class Rules:
 
         Returns:
             The fact to journal when the rules differ from those the world knows.
-
-        Raises:
-            ConfigError: An override can't be used with the configuration.
         """
         wanted = {name: override.value or "" for name, override in self.overrides(world, now).items()}
         built_for = (self.setup, tuple(sorted(wanted.items())))
         if built_for != self._built_for:
-            self.ruleset = self.setup.build_ruleset(wanted)
+            self.ruleset = self._build(wanted)
             self.digest = self.ruleset.digest()
             self._built_for = built_for
         if world.config is not None and world.config.digest == self.digest:
             return None
         return ConfigLoaded(at=now, digest=self.digest, body=self.ruleset.body())
+
+    def _build(self, overrides: dict[str, str]) -> Ruleset:
+        """Build the rules; an override that a reloaded configuration no longer allows is left out, and said."""
+        try:
+            return self.setup.build_ruleset(overrides)
+        except ConfigError as error:
+            log.warning("override left out", overrides=overrides, error=str(error))
+            return self.setup.build_ruleset({})
 
     def overrides(self, world: World, now: datetime) -> dict[str, SettingChanged]:
         """Give the overrides in force by setting name."""

@@ -10,7 +10,7 @@ from reaper.core.facts import Fact
 from reaper.core.model import ResourceRef
 from reaper.core.world import Image
 from reaper.errors import ConfigError, JournalError, JournalLocked
-from reaper.journal import writing
+from reaper.journal.entry import Entry, entry
 from reaper.journal.opening import open_memory
 from reaper.journal.store import Store, finish
 from reaper.plugins import LedgerQuery
@@ -57,9 +57,9 @@ class MemoryJournal:
         Raises:
             JournalError: It was opened for reading, or a batch before this one is missing.
         """
-        return self._write(writing.entry(batch))
+        return self._write(entry(batch))
 
-    async def _write(self, entry: writing.Entry) -> None:
+    async def _write(self, entry: Entry) -> None:
         store = self._opened()
         if not self._writing:
             raise JournalError("the journal in memory was opened for reading")

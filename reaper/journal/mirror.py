@@ -89,8 +89,9 @@ class Mirror:
         self._connection = connection
         execute = connection.execute
         (self.seq,) = execute("SELECT coalesce(max(seq), 0) FROM batches").fetchone()
-        newest = execute("SELECT ordinal, top_id FROM polls ORDER BY seq DESC LIMIT 1").fetchone()
-        self.polls, self.top_id = newest or (0, 0)
+        newest = execute("SELECT ordinal, top_id FROM polls ORDER BY seq DESC LIMIT 1").fetchone() or (0, 0)
+        self.polls: int = newest[0]
+        self.top_id: int = newest[1]
         (self.recent,) = execute("SELECT count(*) FROM recent").fetchone()
         (self._next_life,) = execute("SELECT coalesce(max(id), 0) + 1 FROM lives").fetchone()
         self._feeds: dict[str, Feed] = {}
@@ -138,7 +139,9 @@ class Mirror:
         execute = self._connection.execute
         feeds: dict[int, Feed] = {}
         for number, name in execute("SELECT id, name FROM sources").fetchall():
-            whole = "SELECT nth, seq FROM polls WHERE source = ? AND targets IS NULL ORDER BY seq DESC LIMIT 1"
+            whole = (
+                "SELECT nth, seq FROM polls WHERE source = ? AND targets IS NULL ORDER BY seq DESC LIMIT 1"
+            )
             nth, seq = execute(whole, (number,)).fetchone() or (0, 0)
             feeds[number] = self._feeds[text_out(name)] = Feed(id=number, nth=nth, whole_seq=seq)
         lines: dict[int, Line] = {}

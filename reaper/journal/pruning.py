@@ -12,7 +12,7 @@ from datetime import datetime
 
 from reaper.core.facts import HoldPlaced
 from reaper.core.world import Image, Life
-from reaper.journal.reading import SLICE, Reading, last_seq
+from reaper.journal.reading import SLICE, Reading, last_seq, lately
 from reaper.journal.rows import fact_from_row, micros
 from reaper.journal.snapshot import Snapshot
 from reaper.journal.writing import settle
@@ -22,11 +22,6 @@ __all__ = ["Horizon", "drop", "horizon", "shrink"]
 _MANY = 2000
 """Rows dropped in one transaction: some 10 ms."""
 _VACUUM_PAGES = 256
-_DAY = 86_400_000_000
-
-_LATELY = """
-    SELECT coalesce((SELECT at FROM facts WHERE label = 'STARTED' AND type = 'LedgerEntry' AND seq <= ?
-        ORDER BY id DESC LIMIT 1), 0)"""
 _OVER = "SELECT id, label, at FROM facts WHERE seq <= :seq AND until_seq <= :seq ORDER BY id"
 _HOLDS = "SELECT id, type, body FROM facts WHERE type = 'HoldPlaced' AND until_seq IS NULL AND seq <= ?"
 _VERSIONS = """
@@ -143,9 +138,9 @@ def _facts(connection: sqlite3.Connection, to: Horizon) -> list[int]:
     The actions started within a day of the latest stay, for budgets. An expired hold stays while
     something lives that it protected: a notice from before its end is void.
     """
-    (latest,) = connection.execute(_LATELY, (to.seq,)).fetchone()
+    recent = lately(connection, to.seq)
     rows = connection.execute(_OVER, {"seq": to.seq}).fetchall()
-    old = [number for number, label, at in rows if label != "STARTED" or at <= latest - _DAY]
+    old = [number for number, label, at in rows if label != "STARTED" or at <= recent]
     for number, kind, body in connection.execute(_HOLDS, (to.seq,)).fetchall():
         placed = fact_from_row(kind, body, None)
         if isinstance(placed, HoldPlaced) and _over(placed, to):

@@ -17,7 +17,7 @@ from reaper.errors import JournalError, JournalSchema
 from reaper.journal.rows import decision_from_body, fact_from_row, instant, micros, text_in
 from reaper.plugins import LedgerQuery
 
-__all__ = ["SLICE", "Reading", "config", "decisions", "facts", "facts_as_of", "last_seq", "resolve"]
+__all__ = ["SLICE", "Reading", "config", "decisions", "facts", "facts_as_of", "last_seq", "lately", "resolve"]
 
 T = TypeVar("T")
 Reading = Generator[None, None, T]
@@ -31,9 +31,14 @@ _DAY = timedelta(days=1) // timedelta(microseconds=1)
 _FACTS = """
     SELECT type, facts.body, configs.body FROM facts
     LEFT JOIN configs ON type = 'ConfigLoaded' AND configs.digest = label"""
-_MATTERS_NOW = "until_seq IS NULL"
-_MATTERED = "seq <= :seq AND (until_seq IS NULL OR until_seq > :seq)"
-_LATELY = "label = 'STARTED' AND type = 'LedgerEntry' AND seq <= :seq AND at > :since"
+_MATTERING = "SELECT id FROM facts WHERE until_seq IS NULL"
+_MATTERED = "SELECT id FROM facts WHERE seq <= :seq AND (until_seq IS NULL OR until_seq > :seq)"
+_LATELY = (
+    "SELECT id FROM facts WHERE label = 'STARTED' AND type = 'LedgerEntry' AND seq <= :seq AND at > :since"
+)
+_LATEST = """
+    SELECT at FROM facts WHERE label = 'STARTED' AND type = 'LedgerEntry' AND seq <= ?
+    ORDER BY id DESC LIMIT 1"""
 
 
 def last_seq(connection: sqlite3.Connection) -> int:
@@ -62,18 +67,22 @@ def resolve(connection: sqlite3.Connection, seq: int | None, at: datetime | None
     return wanted
 
 
+def lately(connection: sqlite3.Connection, seq: int) -> int:
+    """Give the instant after which a started action counts among the recent ones, in microseconds."""
+    row = connection.execute(_LATEST, (seq,)).fetchone()
+    return 0 if row is None else int(row[0]) - _DAY
+
+
 def facts_as_of(connection: sqlite3.Connection, seq: int) -> Reading[tuple[Fact, ...]]:
     """Read the facts that mattered at a batch, in order.
 
     Those are, of each life that was alive, all; of everything else the newest of its slot unless that
     ended it; and the actions started within a day of the latest.
     """
-    where = _MATTERS_NOW if seq == last_seq(connection) else _MATTERED
-    started = "SELECT at FROM facts WHERE label = 'STARTED' AND type = 'LedgerEntry' AND seq <= ? ORDER BY id DESC LIMIT 1"
-    row = connection.execute(started, (seq,)).fetchone()
-    names = {"seq": seq, "since": 0 if row is None else row[0] - _DAY}
-    ids = {number for (number,) in connection.execute("SELECT id FROM facts WHERE " + where, names)}
-    ids.update(number for (number,) in connection.execute("SELECT id FROM facts WHERE " + _LATELY, names))
+    names = {"seq": seq, "since": lately(connection, seq)}
+    select = _MATTERING if seq == last_seq(connection) else _MATTERED
+    ids = {number for (number,) in connection.execute(select, names)}
+    ids.update(number for (number,) in connection.execute(_LATELY, names))
     found = yield from _facts(connection, sorted(ids))
     return tuple(found)
 
@@ -114,7 +123,7 @@ def facts(connection: sqlite3.Connection, query: LedgerQuery) -> Reading[list[Fa
     if query.ref is not None:
         where.append("ref = ?")
         values.append(_ref_id(connection, query.ref))
-    select = "SELECT id FROM facts WHERE " + " AND ".join(where) + " ORDER BY id DESC LIMIT ?"
+    select = "SELECT id FROM facts WHERE " + " AND ".join(where) + " ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own words; values are bound
     ids = [number for (number,) in connection.execute(select, (*values, query.limit)).fetchall()]
     return (yield from _facts(connection, reversed(ids)))
 
@@ -130,7 +139,7 @@ def decisions(
     if ref is not None:
         where.append("ref = ?")
         values.append(_ref_id(connection, ref))
-    select = "SELECT rowid FROM decisions WHERE " + " AND ".join(where) + " ORDER BY rowid DESC LIMIT ?"
+    select = "SELECT rowid FROM decisions WHERE " + " AND ".join(where) + " ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - the same
     numbers = [number for (number,) in connection.execute(select, (*values, limit)).fetchall()]
     found: list[Decision] = []
     for number in reversed(numbers):

@@ -207,7 +207,7 @@ class Snapshot:
         return _Look(*row)
 
     def _landmarks(self, source: _Source) -> None:
-        """Note what a source's state is made of: the last complete look, the first and last failure since, the latest."""
+        """Note what a source's state is made of: the last complete look, the failures since, the latest."""
         names = {"source": source.id, "seq": self._seq}
         (complete,) = self._connection.execute(_LAST_COMPLETE, names).fetchone()
         since = self._connection.execute(_SINCE_COMPLETE, {**names, "complete": complete}).fetchone()
@@ -261,7 +261,7 @@ class Snapshot:
             if not done % SLICE:
                 yield
 
-    def _strand(  # noqa: PLR0913, PLR0917 - a row's columns, in order
+    def _strand(
         self,
         one: _Life,
         life: int,
@@ -282,10 +282,8 @@ class Snapshot:
     ) -> None:
         """Add a strand's newest run to its life, as it stood."""
         closed = last_seq is not None and last_seq <= self._seq
-        if closed:
-            last = _Look(last_seq or 0, ended_at or 0, ended_nth or 0)
-        else:
-            last = one.source.latest(life, one.ref.id)
+        ended = _Look(last_seq or 0, ended_at or 0, ended_nth or 0)
+        last = ended if closed else one.source.latest(life, one.ref.id)
         self.used.update((first_seq, last.seq))
         if nr == _PRESENCE:
             one.last_seen_at = last.started_at

@@ -14,7 +14,7 @@ from reaper.core.facts import Fact
 from reaper.core.model import ResourceRef
 from reaper.core.world import Image
 from reaper.errors import ConfigError, JournalError
-from reaper.journal import writing
+from reaper.journal.entry import Entry, entry
 from reaper.journal.opening import open_reader, open_writer
 from reaper.journal.reading import Reading
 from reaper.journal.schema import MIGRATIONS, Migration
@@ -95,6 +95,12 @@ class SqliteJournal:
             await worker.stop()
             raise
         self._store, self.notes = opened.store, opened.notes
+        if opened.notes:
+            import structlog  # readers, who never get here, start without it
+
+            log = structlog.get_logger("reaper.journal")
+            for note in opened.notes:
+                log.warning("journal noted", note=note)
 
     def write(self, batch: Batch) -> Coroutine[Any, Any, None]:
         """Write one batch in one transaction, durably, before returning. The same `seq` twice is a no-op.
@@ -106,9 +112,9 @@ class SqliteJournal:
             JournalFull, JournalCorrupt, JournalLocked, JournalError: Nothing of it was written; it may be tried
                 again. JournalError also when a batch before it is missing.
         """
-        return self._write(writing.entry(batch))
+        return self._write(entry(batch))
 
-    async def _write(self, entry: writing.Entry) -> None:
+    async def _write(self, entry: Entry) -> None:
         worker, store = self._opened()
         await worker.run(lambda: store.write(entry))
 

@@ -13,10 +13,11 @@ from reaper.core.model import ResourceRef
 from reaper.core.world import Image
 from reaper.errors import JournalError
 from reaper.journal import pruning, reading
+from reaper.journal.entry import Entry
 from reaper.journal.faults import legible, translated
 from reaper.journal.reading import Reading
 from reaper.journal.snapshot import Snapshot
-from reaper.journal.writing import Entry, Writer
+from reaper.journal.writing import Writer
 from reaper.plugins import LedgerQuery
 
 __all__ = ["Store", "finish"]

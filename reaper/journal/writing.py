@@ -103,7 +103,9 @@ class Writer:
 
     def _write(self, entry: Entry, mirror: Mirror) -> None:
         execute = self._connection.execute
-        (before,) = execute("SELECT coalesce(max(at), 0) FROM batches WHERE seq = ?", (mirror.seq,)).fetchone()
+        (before,) = execute(
+            "SELECT coalesce(max(at), 0) FROM batches WHERE seq = ?", (mirror.seq,)
+        ).fetchone()
         execute("INSERT INTO batches VALUES (?, ?)", (entry.seq, max(_instants(entry), default=before)))
         if entry.poll is not None:
             self._look(entry, entry.poll, mirror)
@@ -164,20 +166,175 @@ class Writer:
         """Note what was seen of each strand; gives the lives it was seen of, where a look was targeted."""
         seq, targeted = entry.seq, entry.poll is not None and entry.poll.targets is not None
         touched: list[Line] = []
-        line, known = None, None
         for ref, signal in entry.extended:
-            if ref is not known:  # evidence comes life by life
-                line, known = _known(mirror.line(ref), ref), ref
-            strand = line.strands[signal] if line is not None else None
-            if line is None or strand is None:
-                continue
+            if (line := mirror.line(ref)) is None:
+                raise _unknown(ref)
+            strand = line.strands[signal]
             strand.mark = seq
             if targeted:
                 rows.extra.append((line.id, strand.nr))
                 touched.append(line)
         for ref, run in entry.opened:
-            line = _known(mirror.line(ref), ref)
+            if (line := mirror.line(ref)) is None:
+                raise _unknown(ref)
             _open(line, run, seq, rows)
             if targeted:
                 touched.append(line)
         return touched
+
+    def _strands(self, rows: _Rows, mirror: Mirror) -> None:
+        many = self._connection.executemany
+        many(_ARCHIVE, rows.archived)
+        many(_REPLACE, rows.replaced)
+        many(_BEGIN, rows.begun)
+        many("UPDATE heads SET last_seq = ? WHERE life = ? AND nr = ?", rows.closed)
+        many("UPDATE heads SET extra = extra + 1 WHERE life = ? AND nr = ?", rows.extra)
+        mirror.recent += len(rows.archived)
+        if mirror.recent >= _MANY_RECENT:
+            settle(self._connection)
+            mirror.recent = 0
+
+    def _poll(self, entry: Entry, poll: Poll, feed: Feed, also: list[int], mirror: Mirror) -> None:
+        mirror.polls += 1
+        mirror.top_id = max(mirror.top_id, poll.id)
+        started = micros(poll.started_at)
+        row = (
+            entry.seq,
+            poll.id,
+            feed.id,
+            started,
+            micros(poll.finished_at) - started,
+            poll.complete,
+            None if poll.error is None else text_in(poll.error),
+            None if poll.targets is None else body(poll.targets),
+            body(poll.failed_kinds) if poll.failed_kinds else None,
+            body(also) if also else None,
+            feed.nth,
+            mirror.polls,
+            mirror.top_id,
+        )
+        execute = self._connection.execute
+        execute("INSERT INTO polls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        if entry.memo is not None:
+            execute("INSERT OR REPLACE INTO memos VALUES (?, ?, ?)", (feed.id, entry.seq, entry.memo))
+
+    # --- facts ------------------------------------------------------------------------------------------
+
+    def _fact(self, fact: Fact, seq: int, mirror: Mirror) -> None:
+        execute = self._connection.execute
+        kind, values = fact_to_json(fact)
+        label = fact.state.value if isinstance(fact, LedgerEntry) else None
+        if isinstance(fact, ConfigLoaded):
+            label = fact.digest
+            config = (text_in(fact.digest), body(values.pop("body")))
+            execute("INSERT OR REPLACE INTO configs VALUES (?, ?)", config)
+        ref: ResourceRef | None = getattr(fact, "ref", None)
+        line = None if ref is None else mirror.line(ref)
+        slot, until = None, None
+        if ref is None:
+            slot, ends = _slot(fact)
+            replaced = "UPDATE facts SET until_seq = ? WHERE life IS NULL AND slot = ? AND until_seq IS NULL"
+            execute(replaced, (seq, text_in(slot)))
+            until = seq if ends else None
+        elif line is None:
+            until = seq  # it is about nothing that lives
+        row = (
+            seq,
+            micros(fact.at),
+            kind,
+            None if ref is None else self._ref_id(ref),
+            None if line is None else line.id,
+            None if slot is None else text_in(slot),
+            until,
+            None if label is None else text_in(label),
+            body(values),
+        )
+        execute(_FACT, row)
+
+    def _ref_id(self, ref: ResourceRef) -> int:
+        names = (text_in(ref.kind), text_in(ref.scope), text_in(ref.id), text_in(ref.incarnation))
+        find = "SELECT id FROM refs WHERE kind = ? AND scope = ? AND key = ? AND incarnation = ?"
+        row = self._connection.execute(find, names).fetchone()
+        if row is None:
+            insert = "INSERT INTO refs (kind, scope, key, incarnation) VALUES (?, ?, ?, ?)"
+            return self._connection.execute(insert, names).lastrowid or 0
+        return int(row[0])
+
+
+def _instants(entry: Entry) -> Iterable[int]:
+    """Give every instant a batch speaks of as its own."""
+    if entry.poll is not None:
+        yield micros(entry.poll.finished_at)
+    for one in chain(entry.facts, entry.decisions):
+        yield micros(one.at)
+
+
+def _unknown(ref: ResourceRef) -> RuntimeError:
+    return RuntimeError(f"evidence of {ref} (life {ref.incarnation}), which the journal never saw appear")
+
+
+def _open(line: Line, run: Run, seq: int, rows: _Rows) -> None:
+    """Put a run in the place of its strand's newest, or begin a strand with it."""
+    columns = (
+        activity_number(run.activity),
+        ago(run.evidence_at, run.first_at),
+        ago(run.covers_from, run.first_at),
+        ago(run.active_before, run.first_at),
+        text_in(run.value),
+    )
+    strand = line.strands.get(run.signal)
+    if strand is None:
+        nr = PRESENCE + 1 + len(line.strands)
+        line.strands[run.signal] = Strand(nr=nr, first_seq=seq, last_seq=None, mark=seq)
+        rows.begun.append((line.id, nr, text_in(run.signal), seq, *columns))
+        return
+    _supersede(line, strand, seq, rows)
+    rows.replaced.append((seq, *columns, line.id, strand.nr))
+
+
+def _supersede(line: Line, strand: Strand, seq: int, rows: _Rows) -> None:
+    if strand.first_seq != seq:  # what began with this very batch leaves no trace
+        rows.archived.append((line.covered_seq, line.id, strand.nr))
+    strand.first_seq, strand.last_seq, strand.mark = seq, None, seq
+
+
+def _covered(entry: Entry, poll: Poll, feed: Feed, touched: list[Line]) -> tuple[list[Line], list[int]]:
+    """Give the lives that a look was to see or did see, and those it saw besides its targets."""
+    if poll.targets is None:
+        return list(feed.lines.values()), []
+    targets = set(poll.targets)
+    covered = {line.id: line for line in feed.lines.values() if line.key.id in targets}
+    seen = (line for key in entry.seen if (line := feed.lines.get(key)) is not None)
+    besides = {
+        line.id: line for line in chain(touched, seen) if line.source is feed and line.id not in covered
+    }
+    return [*covered.values(), *besides.values()], sorted(besides)
+
+
+def _close(line: Line, entry: Entry, rows: _Rows) -> None:
+    """Close what a look was to see of a life and did not; open its presence again where that was closed."""
+    seq, presence = entry.seq, line.presence
+    if line.key in entry.seen:
+        presence.mark = seq
+        if presence.last_seq is not None:
+            _supersede(line, presence, seq, rows)
+            rows.replaced.append((seq, 0, None, None, None, "", line.id, PRESENCE))
+    for strand in (presence, *line.strands.values()):
+        if strand.mark != seq and strand.last_seq is None:
+            strand.last_seq = line.covered_seq
+            rows.closed.append((strand.last_seq, line.id, strand.nr))
+
+
+def _slot(fact: Fact) -> tuple[str, bool]:
+    """Say what a fact that is about no single life takes the place of, and whether it ends that for good."""
+    match fact:
+        case HoldPlaced():
+            return f"hold {fact.hold.id}", False
+        case HoldReleased():
+            return f"hold {fact.hold_id}", True
+        case Paused() | Resumed():
+            return "pause", isinstance(fact, Resumed)
+        case SettingChanged():
+            return f"setting {fact.name}", fact.value is None
+        case _:
+            return type(fact).__name__, False

@@ -144,6 +144,10 @@ class Scene:
         self._things.clear()
         return self
 
+    def ids(self) -> set[str]:
+        """Give the ids of what exists."""
+        return {key.id for key in self._things}
+
     def has(self, ref: ResourceRef) -> bool:
         """Tell whether this life of something is there."""
         thing = self._things.get(ref.key)

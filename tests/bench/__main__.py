@@ -72,7 +72,9 @@ def main(arguments: list[str]) -> int:
 
 def _heading() -> str:
     memory = psutil.virtual_memory().total >> 30
-    machine = f"{psutil.cpu_count()} cores, {memory} GiB, {platform.system()}, Python {platform.python_version()}"
+    machine = (
+        f"{psutil.cpu_count()} cores, {memory} GiB, {platform.system()}, Python {platform.python_version()}"
+    )
     return (
         "# Benchmarks\n\nMade by `make bench`, which runs for about fifteen minutes and rewrites this page. Figures of one run"
         f" on {datetime.now(UTC):%Y-%m-%d}: {machine}. A machine that does other work at the same time shows other"

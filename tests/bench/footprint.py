@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
+from reaper import log as logging
 from reaper.core.ruleset import Ruleset
 from reaper.core.world import World
 from reaper.daemon.loop import Daemon
@@ -76,6 +77,7 @@ def ten_thousand_ticks(ticks: int = 10_000, count: int = 50) -> dict[str, object
 
 
 async def _ten_thousand_ticks(directory: Path, ticks: int, count: int) -> dict[str, object]:
+    logging.configure("console", "error")
     clock, scene = FakeClock(), Scene()
     for number in range(count):
         scene.add(f"kernel-{number}", {"execution_state": idle(clock.now())})
@@ -88,7 +90,10 @@ async def _ten_thousand_ticks(directory: Path, ticks: int, count: int) -> dict[s
         return ruleset
 
     setup = Setup(
-        build_ruleset=build, check_override=lambda _n, _v: None, underlying={}, poll_interval=timedelta(minutes=1)
+        build_ruleset=build,
+        check_override=lambda _n, _v: None,
+        underlying={},
+        poll_interval=timedelta(minutes=1),
     )
     daemon = Daemon(
         setup=setup,
@@ -125,7 +130,12 @@ async def _ten_thousand_ticks(directory: Path, ticks: int, count: int) -> dict[s
 def start_up(times: int = 11) -> dict[str, object]:
     """Measure `reaper --help` and `reaper status` (from a journal) as whole processes: medians in seconds."""
     with TemporaryDirectory(prefix="rb") as directory:
-        environment = {**os.environ, "HOME": directory, "REAPER_STATE": f"{directory}/journal.db", "REAPER_LISTEN": "none"}
+        environment = {
+            **os.environ,
+            "HOME": directory,
+            "REAPER_STATE": f"{directory}/journal.db",
+            "REAPER_LISTEN": "none",
+        }
         command = [str(Path(sys.executable).parent / "reaper")]
         subprocess.run([*command, "run", "--once"], env=environment, capture_output=True, check=False)
         return {

@@ -78,7 +78,9 @@ class Fleet:
         ]  # fmt: skip
         poll = Poll(id=self._polls, source=SOURCE, started_at=self.now, finished_at=self.now, complete=True)
         memo = {"cpu": {resource.ref.id: [1234.5, 17, self._polls] for resource in self._resources}}
-        looked = Collected(poll=poll, resources=tuple(self._resources), observations=tuple(observations), memo=memo)
+        looked = Collected(
+            poll=poll, resources=tuple(self._resources), observations=tuple(observations), memo=memo
+        )
         return fold_look(self.world, looked)
 
     def decide(self) -> Batch | None:
@@ -94,7 +96,9 @@ class Fleet:
                 fresh.append(decision)
         return fold_facts(self.world, facts, tuple(fresh)) if facts or fresh else None
 
-    def _say(self, number: int, before: dict[str, tuple[Activity, datetime | None, str]]) -> dict[str, tuple[Activity, datetime | None, str]]:
+    def _say(
+        self, number: int, before: dict[str, tuple[Activity, datetime | None, str]]
+    ) -> dict[str, tuple[Activity, datetime | None, str]]:
         chance, now = self._random.random, self.now
         busy = (not before or before["execution_state"][0] is not Activity.ACTIVE) if chance() < 0.1 or self._worst else (
             bool(before) and before["execution_state"][0] is Activity.ACTIVE
@@ -104,7 +108,9 @@ class Fleet:
         saved = now if not before or self._worst or chance() < 0.1 else before["notebook_saved"][1]
         used = f"{self._random.randrange(100)} %" if self._worst and not idle else "no GPU open"
         return {
-            "execution_state": (Activity.ACTIVE, None, "busy") if busy and not idle else (Activity.IDLE, None, "idle"),
+            "execution_state": (Activity.ACTIVE, None, "busy")
+            if busy and not idle
+            else (Activity.IDLE, None, "idle"),
             "last_activity": (Activity.IDLE, now - timedelta(seconds=chance() * 60), ""),
             "process": (Activity.IDLE if idle else Activity.ACTIVE, None, load),
             "gpu": (Activity.IDLE, None, used),
@@ -119,7 +125,9 @@ def _kernel(number: int) -> Resource:
         id=f"6f1c2b54-{number:04x}-4a53-9a53-2f5a0c3b1d11",
         incarnation=f"2026-11-01T00:00:00Z {number}",
     )
-    return Resource(ref=ref, name=f"work/notebook-{number}.ipynb", started_at=START, attributes={"spec": "python3"})
+    return Resource(
+        ref=ref, name=f"work/notebook-{number}.ipynb", started_at=START, attributes={"spec": "python3"}
+    )
 
 
 @contextmanager
@@ -139,7 +147,11 @@ def write_tick(ticks: int = 500) -> dict[str, object]:
 
 async def _write_tick(ticks: int) -> dict[str, object]:
     figures: dict[str, object] = {}
-    for name, fleet in (("", Fleet()), (", nothing changes", Fleet(share=0)), (", all signals change", Fleet(worst=True))):
+    for name, fleet in (
+        ("", Fleet()),
+        (", nothing changes", Fleet(share=0)),
+        (", all signals change", Fleet(worst=True)),
+    ):
         with _place() as path:
             journal, took = SqliteJournal(path), []
             await journal.open(write=True)
@@ -193,7 +205,9 @@ async def _rebuild_state(resources: int, minutes: int) -> dict[str, object]:
         "rebuild: load, s": round(loaded, 2),
         "rebuild: load and restore, s (limit 15)": round(restored, 2),
         "rebuild: first write after it, s": round(first, 2),
-        f"rebuild: load of the state {minutes // 2} minutes ago ({len(past.lives)} resources), s": round(back, 2),
+        f"rebuild: load of the state {minutes // 2} minutes ago ({len(past.lives)} resources), s": round(
+            back, 2
+        ),
     }
 
 
@@ -222,7 +236,9 @@ def _fill(path: Path, fleet: Fleet, minutes: int) -> int:
         (seq + minutes,),
     )
     connection.execute("COMMIT")
-    (runs,) = connection.execute("SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM heads)").fetchone()
+    (runs,) = connection.execute(
+        "SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM heads)"
+    ).fetchone()
     connection.close()
     return int(runs)
 

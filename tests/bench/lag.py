@@ -51,15 +51,23 @@ async def _reap_lag(directory: Path, count: int) -> list[dict[str, object]]:
         settings = {"IDLE_TIMEOUT": f"{TIMEOUT_S}s", "START_GRACE": "0s", "APPLY_GRACE": "1s"}
         async with reaper(directory / "r", one, **settings) as running:
             began = time.monotonic()
-            lags = await asyncio.gather(*(_watch(server, names) for server, names in zip(servers, ids, strict=True)))
+            lags = await asyncio.gather(
+                *(_watch(server, names) for server, names in zip(servers, ids, strict=True))
+            )
             lasted = time.monotonic() - began
             looks = (await asyncio.to_thread(running.client.get, "/api/v1/status"))["polls"]
         sent = await _sent(directory / "r" / "journal.db")
     an_hour = looks * REQUESTS_A_LOOK / lasted * 3600
     return [
         _row("reaper, 60 s: DELETE sent", sent, f"{an_hour:.0f} requests (in this run, deadlines included)"),
-        _row("reaper, 60 s: kernel gone", lags[0], f"{3600 / 60 * REQUESTS_A_LOOK:.0f} requests when nothing is due"),
-        _row("Jupyter's culler, 300 s (default): kernel gone", lags[1], f"{3600 // DEFAULT_INTERVAL_S} passes"),
+        _row(
+            "reaper, 60 s: kernel gone",
+            lags[0],
+            f"{3600 / 60 * REQUESTS_A_LOOK:.0f} requests when nothing is due",
+        ),
+        _row(
+            "Jupyter's culler, 300 s (default): kernel gone", lags[1], f"{3600 // DEFAULT_INTERVAL_S} passes"
+        ),
         _row("Jupyter's culler, 3 s: kernel gone", lags[2], f"{3600 // 3} passes"),
     ]
 

@@ -23,6 +23,7 @@ from reaper.core.facts import Fact, LedgerEntry
 from reaper.core.model import ResourceRef
 from reaper.journal.sqlite import SqliteJournal
 from reaper.plugins import LedgerQuery
+from tests.e2e.proxy import Gate, Seen
 
 __all__ = ["Daemon", "Journal", "daemon_place", "until"]
 
@@ -103,6 +104,14 @@ class Daemon:
         assert process is not None
         await until(lambda: process.poll() is not None, f"the end of {self.log()[-2000:]}", deadline_s)
         return process.returncode
+
+    async def reaching(self, gate: Gate) -> Seen:
+        """Wait until it has sent a request that a gate holds; it must not end before."""
+        process = self.process
+        assert process is not None
+        await until(lambda: gate.held or process.poll() is not None, f"the request\n{self.log()[-3000:]}")
+        assert gate.held, f"ended with {process.returncode}:\n{self.log()[-3000:]}"
+        return gate.held[0]
 
     async def stop(self) -> None:
         """End it by SIGTERM; it must end well."""

@@ -3,7 +3,7 @@
     async with Proxy(server.url) as proxy:
         gate = proxy.hold("DELETE", "api/kernels/*")
         ...                                    # start the daemon on `proxy.url`
-        request = await gate.reached()         # the daemon has sent it; the server knows nothing of it
+        await daemon.reaching(gate)  # the daemon has sent it; the server knows nothing of it
         gate.drop()                            # and never will
 
 What the daemon sends goes through `Proxy.handle`; the first rule that matches decides what becomes of it.
@@ -57,15 +57,8 @@ class Gate:
 
     def __init__(self) -> None:
         self.held: list[Seen] = []
-        self._came = asyncio.Event()
         self._open = asyncio.Event()
         self._drop = False
-
-    async def reached(self, deadline_s: float = DEADLINE_S) -> Seen:
-        """Wait until a request is held, and give the first."""
-        async with asyncio.timeout(deadline_s):
-            await self._came.wait()
-        return self.held[0]
 
     def release(self) -> None:
         """Let go on what is held, and what comes."""
@@ -79,7 +72,6 @@ class Gate:
     async def passed(self, seen: Seen) -> bool:
         """Hold a request; tell whether it may go on."""
         self.held.append(seen)
-        self._came.set()
         await self._open.wait()
         return not self._drop
 

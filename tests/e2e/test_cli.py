@@ -14,6 +14,7 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,14 +38,14 @@ def _stage() -> Iterator[Stage]:
 
 
 @pytest.fixture
-def daemon(_stage, monkeypatch) -> Stage:
+def daemon(_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """A daemon to which this test's process is the shell of terminal 1."""
     monkeypatch.setenv("REAPER_LISTEN", f"unix:{_stage.socket}")
     return _stage
 
 
 @pytest.fixture
-def journal(own_home, monkeypatch) -> Path:
+def journal(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No daemon, and a journal that was written a moment ago."""
     path = own_home / "journal.db"
     monkeypatch.setenv("REAPER_LISTEN", f"unix:{own_home}/none.sock")
@@ -90,7 +91,7 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-# What is imported
+# --- imports: what a command may cost -------------------------------------------------------------------------------
 
 
 HEAVY = (
@@ -143,7 +144,7 @@ def test_without_a_daemon_a_command_reads_the_journal_alone(journal, arguments):
     assert found.isdisjoint({*HEAVY, "rich", "http.client", "reaper.config.model", "reaper.daemon.loop"})
 
 
-# Exit statuses and streams
+# --- exit statuses and streams
 
 
 def test_statuses(daemon, own_home, monkeypatch):
@@ -196,27 +197,31 @@ def test_a_terminal_that_speaks_latin_1(daemon):
 
 def on_terminal(*arguments: str, columns: int = 80, **changes: str) -> str:
     """Run a command on a terminal of its own; gives what it shows."""
-    pid, screen = pty.fork()
-    if pid == 0:  # pragma: no cover - the child
-        os.environ.update({"TERM": "xterm-256color", **changes})
-        os.environ.pop("COLUMNS", None)
-        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-        os.execv(sys.executable, [*REAPER, *arguments])  # noqa: S606 - no shell is wanted
+    primary, secondary = pty.openpty()
+    fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color", **changes}
+    environment.pop("COLUMNS", None)
+    process = subprocess.Popen(
+        [*REAPER, *arguments],
+        stdin=secondary,
+        stdout=secondary,
+        stderr=secondary,
+        env=environment,
+        start_new_session=True,
+    )
+    os.close(secondary)
     shown = b""
     while True:
         try:
-            part = os.read(screen, 65536)
+            part = os.read(primary, 65536)
         except OSError:  # EIO: the other end is closed
             break
-        if not part:
-            break
         shown += part
-    os.close(screen)
-    os.waitpid(pid, 0)
+    os.close(primary)
+    process.wait(30)
     return shown.decode().replace("\r\n", "\n")
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize(
     "arguments", [["status"], ["explain", OLD], ["plan"], ["config", "show"], ["doctor"]]
 )
@@ -232,13 +237,12 @@ def test_a_terminal_of_80_columns_is_enough(daemon, arguments, columns):
             assert word in plain
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_no_color(daemon):
     assert "\x1b" not in on_terminal("status", NO_COLOR="1")
     assert "\x1b" not in on_terminal("status", TERM="dumb")
 
 
-# hold -- COMMAND
+# --- hold -- COMMAND
 
 
 @pytest.mark.parametrize(
@@ -290,31 +294,14 @@ def test_without_a_resource_it_holds_what_it_runs_in(daemon):
         process.communicate("\n", timeout=30)
 
 
-def test_outside_of_everything_it_holds_everything(daemon):
-    """A new session whose parent is init: the chain of ancestors does not lead here."""
-    script = (
-        "import os, subprocess, sys\n"
-        "if os.fork(): os._exit(0)\n"
-        "os.setsid()\n"
-        "while os.getppid() == int(sys.argv[1]): pass\n"
-        "import time; time.sleep(0.3)\n"
-        "sys.exit(subprocess.call([sys.executable, '-m', 'reaper', 'hold', '--', *sys.argv[2:]]))\n"
-    )
-    command = [*REAPER, "hold", "--list", "-o", "json"]
-    reading, writing = os.pipe()
-    process = subprocess.Popen([sys.executable, "-c", script, str(os.getpid()), *command], stdout=writing)
-    os.close(writing)
-    process.wait(30)
-    with os.fdopen(reading) as out:
-        document = json.loads(out.read())
-    [one] = document["holds"]
-    if os.getppid() == 1 or not _adopted_by_init():
-        pytest.skip("orphans are adopted by somebody among our ancestors here")
+def test_outside_of_everything_it_holds_everything(own_home, monkeypatch):
+    """To this daemon nothing among the ancestors of this test is a terminal."""
+    with Stage(own_home / "s", MemoryJournal(), terminal_pid=2**22 + 1).serving() as stage:
+        monkeypatch.setenv("REAPER_LISTEN", f"unix:{stage.socket}")
+        ended = run("hold", "--", *REAPER, "hold", "--list", "-o", "json")
+    [one] = json.loads(ended.stdout)["holds"]
     assert one["matcher"] == {"kind": None, "scope": None, "id": None, "incarnation": None}
-
-
-def _adopted_by_init() -> bool:
-    return Path("/proc/1/cmdline").exists()
+    assert "holding everything" in ended.stderr
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
@@ -379,10 +366,7 @@ def test_killed_it_leaves_a_hold_that_ends_soon(daemon):
         process.wait(30)
     [one] = holds()
     try:
-        ends = json.loads(json.dumps(one["expires_at"]))
-        from datetime import datetime
-
-        left = (datetime.fromisoformat(ends) - SystemClock().now()).total_seconds()
+        left = (datetime.fromisoformat(str(one["expires_at"])) - SystemClock().now()).total_seconds()
         assert 0 < left <= 300
     finally:
         run("release", str(one["id"]))
@@ -449,7 +433,7 @@ def test_without_a_daemon_the_journal_is_written_and_free_in_between(journal):
     assert holds() == []
 
 
-# The shell's completion
+# --- the shell's completion
 
 
 def test_bash_asks_for_completions(daemon):

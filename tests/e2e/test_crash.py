@@ -85,7 +85,7 @@ class Story:
         ledger: The ledger in the end.
         applied: When policies began to apply, by the journal.
         sent, effective: DELETEs that came, and that the server carried out.
-        sent_later: DELETEs after it was gone, in three more looks.
+        sent_later: DELETEs after it was gone, in two more looks.
         idle_since: The server's own last_activity.
         log: Both logs.
     """
@@ -178,7 +178,7 @@ async def _crash(server: JupyterServer, point: str, zone: str) -> Story:
         daemon.start()
         if late is not None:  # the first DELETE arrives when the second daemon has looked and sent its own
             second = proxy.hold("DELETE", "*")
-            await second.reached()
+            await daemon.reaching(second)
             late.release()
             await until(lambda: proxy.effective(), "the late DELETE")
             second.release()
@@ -190,7 +190,7 @@ async def _crash(server: JupyterServer, point: str, zone: str) -> Story:
         await until(told, f"the outcome after {point}", BOUND_S)
         assert time.monotonic() - restarted < BOUND_S
         sent = len(proxy.deletes())
-        await proxy.further_looks(3)
+        await proxy.further_looks(2)
         log = f"{daemon.log(1)}\n--- restarted ---\n{daemon.log()}"
         await daemon.stop()
         facts = await daemon.journal.facts()
@@ -222,7 +222,7 @@ async def _until_the_end(daemon: Daemon, proxy: Proxy, receiver: Receiver, point
     }
     gate = held[point]()
     daemon.start()
-    await gate.reached()
+    await daemon.reaching(gate)
     daemon.kill()
     if point == "request-late":
         return gate

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -20,6 +21,7 @@ from reaper.cli.wiring import loaded
 from reaper.clock import Clock, SystemClock
 from reaper.config import load_settings, parse_listen
 from reaper.core.facts import LedgerEntry
+from reaper.core.report import status_document
 from reaper.core.ruleset import Ruleset
 from reaper.core.world import World
 from reaper.daemon.control import DaemonControl
@@ -118,7 +120,11 @@ class Reaper:
 
     def resources(self) -> list[dict[str, Any]]:
         """Give what `status` lists."""
-        found: list[dict[str, Any]] = self.control.status()["resources"]  # type: ignore[assignment]
+        daemon = self.daemon
+        document = status_document(
+            daemon.world, daemon.decisions, daemon.rules.ruleset, daemon.clock.now(), {}
+        )
+        found: list[dict[str, Any]] = document["resources"]  # type: ignore[assignment]
         return found
 
     async def ledger(self) -> list[LedgerEntry]:
@@ -238,11 +244,11 @@ async def journaled_ledger(path: Path) -> list[LedgerEntry]:
     return [fact for fact in facts if isinstance(fact, LedgerEntry)]
 
 
-def kernel_process(kernel_id: str) -> psutil.Process | None:
+def kernel_process(server: JupyterServer, kernel_id: str) -> psutil.Process | None:
     """Find a kernel's process by its command line, as it lives now."""
-    for process in psutil.process_iter():
+    for process in psutil.Process(server.pid).children():
         with contextlib.suppress(psutil.Error):
-            if any(part.endswith(f"kernel-{kernel_id}.json") for part in process.cmdline()):
+            if any(part.endswith(f"kernel-{kernel_id}.json") for part in process.cmdline()) and lives(process):
                 return process
     return None
 
@@ -251,8 +257,8 @@ def shells(server: JupyterServer) -> set[psutil.Process]:
     """Give the shells of a server's terminals: its children on a terminal device."""
     found = set()
     for child in psutil.Process(server.pid).children():
-        with contextlib.suppress(psutil.Error):
-            if child.terminal() is not None and child.status() != psutil.STATUS_ZOMBIE:
+        with contextlib.suppress(psutil.Error, OSError):  # psutil's own terminal() knows no new devices
+            if str(Path(f"/proc/{child.pid}/fd/0").readlink()).startswith("/dev/pts/") and lives(child):
                 found.add(child)
     return found
 
@@ -396,6 +402,22 @@ async def true_within(condition: Callable[[], bool], *, what: str, deadline_s: f
 async def each(*work: Awaitable[Any]) -> list[Any]:
     """Do several things at once; the first that fails ends all."""
     return list(await asyncio.gather(*work))
+
+
+async def write_for_ever(log: Path) -> None:
+    """Add a line a second, as a training's log grows."""
+    with log.open("a", buffering=1) as out:
+        while True:
+            out.write(f"{time.time()}\n")
+            await asyncio.sleep(1)
+
+
+def free_port() -> int:
+    """Give a port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def utc_now() -> datetime:

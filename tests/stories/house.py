@@ -5,6 +5,7 @@ The play runs once; the tests then ask what became of whom. Idle timeout 12 s, p
 
 import asyncio
 import contextlib
+import json
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psutil
 
 from reaper.core.batch import Batch
@@ -38,6 +40,7 @@ from tests.stories.daemons import (
     reaper_in_process,
     shells,
     true_within,
+    write_for_ever,
 )
 from tests.support.jupyter_server import JupyterServer, running_jupyter_async, wait_until
 
@@ -211,10 +214,11 @@ async def play_house(folder: Path, home: Path) -> House:
     """
     house = House()
     async with AsyncExitStack() as stack:
-        limits = {"KernelRestarter.time_to_dead": 0.5, "KernelRestarter.restart_limit": 1}
+        settings = {"KernelRestarter.time_to_dead": 0.5, "AsyncMappingKernelManager.use_pending_kernels": True}
+        _install_a_kernel_that_cannot_start(folder)
         listen = f"unix:{home}/reaper.sock"
         server = await stack.enter_async_context(
-            running_jupyter_async(folder, settings=limits, environ={"REAPER_LISTEN": listen})
+            running_jupyter_async(folder, settings=settings, environ={"REAPER_LISTEN": listen})
         )
         stage = Stage(server, house, stack, folder)
         await stage.set_up()
@@ -327,7 +331,7 @@ class Stage:
         self.house.accounts[name] = Account(kernel_id)
 
         async def process() -> psutil.Process | None:
-            return kernel_process(kernel_id)
+            return kernel_process(self.server, kernel_id)
 
         self.house.accounts[name].process = await wait_until(process, what=f"{name}'s kernel")
         return kernel_id
@@ -361,18 +365,15 @@ class Stage:
         self.house.reborn = model["execution_state"] == "busy"
 
     async def _f7(self) -> None:
-        """Let a kernel die twice: more often than the server starts it again."""
-        kernel_id = await self._open("f7")
-        account = self.house.accounts["f7"]
-        async with self.server.attached(kernel_id) as tab:
-            await tab.execute("x = 1")
-            while (await self.server.kernel(kernel_id))["execution_state"] != "dead":
-                process = kernel_process(kernel_id)
-                if process is not None:
-                    account.process = process
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.kill()
-                await asyncio.sleep(0.2)
+        """Ask for a kernel that dies as it starts, and open its tab: the server lists it as dead, and keeps it."""
+        body = {"path": "f7.ipynb", "name": "", "type": "notebook", "kernel": {"name": "broken"}}
+        session = await self.server.request("POST", "api/sessions", json=body)
+        account = Account(session["kernel"]["id"])
+        self.house.accounts["f7"] = account
+        with contextlib.suppress(aiohttp.WSServerHandshakeError):
+            async with self.server.attached(account.id):
+                pass
+        await self.server.wait_for_state(account.id, "dead")
 
     async def _dies(self, name: str, code: str) -> Account:
         kernel_id = await self._open(name)
@@ -383,7 +384,7 @@ class Stage:
         await tab.execute(code, wait=False)
 
         async def another() -> psutil.Process | None:
-            found = kernel_process(kernel_id)
+            found = kernel_process(self.server, kernel_id)
             return found if found is not None and found != first else None
 
         account.process = await wait_until(another, what=f"{name}'s kernel is back")
@@ -450,7 +451,7 @@ print(held.stderr.readline())
         log = self._folder / "live.log"
         log.touch()
         await self._type(tail, f"tail -f {log}")
-        writing = asyncio.create_task(_write_for_ever(log))
+        writing = asyncio.create_task(write_for_ever(log))
         self._stack.callback(writing.cancel)
         for when in ("w16-look", "w16-act"):
             await self._terminal(when, name=when)
@@ -527,17 +528,19 @@ class SwappingJournal(MemoryJournal):
                 await self._stage.swap("w16-act")
 
 
+def _install_a_kernel_that_cannot_start(folder: Path) -> None:
+    spec = folder / "data/kernels/broken"
+    spec.mkdir(parents=True)
+    argv = ["/nonexistent/python", "-f", "{connection_file}"]
+    spec.joinpath("kernel.json").write_text(
+        json.dumps({"argv": argv, "display_name": "broken", "language": "python"})
+    )
+
+
 def _silent_job(folder: Path) -> str:
     script = folder / "job.py"
     script.write_text(DUTY)
     return f"{sys.executable} -S {script}"
-
-
-async def _write_for_ever(log: Path) -> None:
-    with log.open("a", buffering=1) as out:
-        while True:
-            out.write(f"{time.time()}\n")
-            await asyncio.sleep(1)
 
 
 @asynccontextmanager

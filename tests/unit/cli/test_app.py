@@ -1,9 +1,11 @@
 """The table of commands, and how errors end."""
 
+import importlib.util
 import inspect
 import json
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import typer
@@ -107,6 +109,19 @@ def test_a_bug_is_not_taken_for_a_users_error(monkeypatch):
     with pytest.raises(RuntimeError, match="a bug"):
         root.main(["status"])
     assert sys.excepthook.__module__ != "typer.main"
+
+
+def test_the_reference_page_is_up_to_date():
+    root_folder = Path(__file__).parents[3]
+    spec = importlib.util.spec_from_file_location("docs_generate", root_folder / "docs/generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = root_folder / "docs/reference/cli.md"
+    assert page.read_text(encoding="utf-8") == module.cli_page(), "stale: run make docs"
+    for name in COMMANDS:
+        assert f"## `reaper {name}`" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

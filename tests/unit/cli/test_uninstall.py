@@ -1,5 +1,6 @@
 """`reaper uninstall`: what reaper made goes, and nothing else."""
 
+import os
 import socket
 
 import pytest
@@ -110,6 +111,15 @@ def test_refused_while_a_daemon_runs(reaper, made, daemon):
     assert "a daemon runs" in ran.err
     assert (made / "state/reaper/journal.db").exists()
     assert reaper("uninstall", "--dry-run").status == 0
+
+
+def test_refused_while_a_journal_is_written(reaper, made):
+    """Also by a daemon that serves nowhere."""
+    (made / "state/reaper/journal.db.lock").write_text(f"{os.getpid()}\n")
+    ran = reaper("uninstall", "--yes")
+    assert ran.status == 1
+    assert str(os.getpid()) in ran.err
+    assert (made / "state/reaper/journal.db").exists()
 
 
 def test_what_can_not_be_removed_is_said(reaper, made, monkeypatch):

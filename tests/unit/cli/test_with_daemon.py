@@ -87,7 +87,7 @@ def test_ambiguous_and_unknown_names(reaper, daemon, command):
     assert ran.status == 2
     assert ran.out == ""
     assert BUSY in ran.err
-    assert OLD in ran.err
+    assert f"  {OLD}  work/old.ipynb\n" in ran.err
     error = valid("error", json.loads(reaper(*command, "6f1c", "--output", "json").err))
     assert error["candidates"] == [BUSY, OLD]
     assert error["exit_status"] == 2

@@ -207,7 +207,7 @@ def test_what_can_not_be_used(given: Given, more: str, where: str, message: str)
         ),
         (POLICY + "match = 5", "FILE:5: policies[1].match", "must be a table"),
         (
-            POLICY + '[[policies.steps]]\naction = "shutdown"\nafer = "1m"',
+            POLICY + '[[policies.steps]]\naction = "shutdown"\naftr = "1m"',
             "FILE:7: policies[1].steps[1].aftr",
             "did you mean after?",
         ),
@@ -389,7 +389,7 @@ def _policies(draw: st.DrawFn) -> PolicySpec:
     )
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @for_all(policies=st.lists(_policies(), max_size=3, unique_by=lambda policy: policy.name))
 def test_policies_written_as_toml_load_back_equal(
     tmp_path: Path, given: Given, policies: list[PolicySpec]

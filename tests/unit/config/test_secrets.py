@@ -124,7 +124,7 @@ def _quiet() -> object:
 
 
 @pytest.mark.usefixtures("_quiet")
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @for_all(made=_configurations())
 def test_no_secret_is_ever_shown(
     tmp_path: Path, given: Given, made: tuple[list[str], dict[str, str], str]
