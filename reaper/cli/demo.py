@@ -214,23 +214,18 @@ def _scene(set_up: Stage, course: Course) -> Group:
 
 def _tell(set_up: Stage, course: Course, alive: set[str], console: Console) -> bool:
     """Print what became of everything; false if anything went the wrong way."""
-    table = Table(
-        title="What was reaped, what was kept, and why", title_justify="left", box=None, pad_edge=False
-    )
-    for heading in ("", "what", "what it does", "outcome", "why"):
-        table.add_column(heading, no_wrap=heading in ("", "what", "outcome"))
-    right = True
+    console.print("What was reaped, what was kept, and why:\n", style="bold")
+    wrong = 0
     for cast in set_up.cast:
         survived = cast.id in alive
         as_meant = survived is cast.actor.survives
-        right = right and as_meant
+        wrong += not as_meant
+        outcome = "kept" if survived else f"reaped at {course.gone_at.get(_key(cast), 0):.0f} s"
         row = course.seen.get(_key(cast), {})
-        why = row.get("reason_text", "never seen") if survived else "no activity for the whole timeout"
-        outcome = "kept" if survived else f"reaped after {course.gone_at.get(_key(cast), 0):.0f} s"
-        table.add_row("ok" if as_meant else "WRONG", cast.actor.name, cast.actor.plays, outcome, why)
-    console.print(table)
+        why = row.get("reason_text", "never seen") if survived else f"no activity for {IDLE_TIMEOUT_S} s"
+        mark = Text("ok   ", style="green") if as_meant else Text("WRONG", style="bold red")
+        console.print(mark, Text(f"{outcome:15}{cast.actor.name:22}{cast.actor.plays}"), soft_wrap=True)
+        console.print(Text(f"      why: {why}", style="dim"), soft_wrap=True)
     reaped = sum(cast.id not in alive for cast in set_up.cast)
-    console.print(f"\n{reaped} reaped, {len(set_up.cast) - reaped} kept.", highlight=False)
-    if not right:
-        console.print("Something working died, or something idle stayed: see WRONG above.", style="bold red")
-    return right
+    console.print(f"\n{reaped} reaped, {len(set_up.cast) - reaped} kept, {wrong} wrong.", highlight=False)
+    return wrong == 0

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -159,11 +160,10 @@ class Stage:
         terminals = await self._json("GET", "api/terminals?no_track_activity=1")
         return {kernel["id"] for kernel in kernels} | {terminal["name"] for terminal in terminals}
 
-    async def _json(self, method: str, path: str, body: object = None) -> "dict[str, str]":
+    async def _json(self, method: str, path: str, body: object = None) -> Any:
         async with self._session.request(method, self.url + path, json=body) as response:
             response.raise_for_status()
-            answer: dict[str, str] = await response.json()
-            return answer
+            return await response.json()
 
     async def _execute(self, kernel_id: str, code: str, *, waits: bool) -> None:
         message_id, session_id = uuid.uuid4().hex, uuid.uuid4().hex

@@ -198,13 +198,6 @@ class JournalReach:
         """Resume."""
         return self._write(lambda control, caller: control.resume(caller))
 
-    def settings(self) -> Document:
-        """Give every effective setting: of this shell, since no daemon says otherwise."""
-        from reaper.cli.config import local_settings
-
-        self._tell(None)
-        return _by_journal(local_settings())
-
     def change_setting(self, request: Mapping[str, Any]) -> Document:
         """Set or unset a setting."""
 
@@ -279,12 +272,9 @@ class JournalReach:
                 await asyncio.sleep(_PAUSE)
         return None
 
-    def _tell(self, past: Past | None) -> None:
+    def _tell(self, past: Past) -> None:
         """Say once on stderr that this is not the daemon, and how old what follows is."""
         if self._quiet or not _first_time("read", self.place):
-            return
-        if past is None:
-            note(f"{self._why()}these are the settings of this shell")
             return
         looked = past.last_look_at()
         age = "nothing was ever looked at" if looked is None else f"last look {brief(past.now - looked)} ago"

@@ -27,7 +27,6 @@ __all__ = [
     "instant",
     "left",
     "note",
-    "short_id",
 ]
 
 _NO_SECONDS = 600
@@ -255,8 +254,3 @@ def left(text: object, now: datetime) -> str:
     """Write how long it is until an instant of a document; `-` for null."""
     at = instant(text)
     return "-" if at is None else brief(at - now)
-
-
-def short_id(text: str) -> str:
-    """Cut a long id such as a kernel's so that it still is a good prefix."""
-    return text if len(text) <= 12 else text[:8]  # noqa: PLR2004 - a UUID's first group

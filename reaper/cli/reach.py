@@ -7,6 +7,7 @@ reading commands read the journal, and writing ones write their facts there, for
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 from reaper.cli.client import Client, UnknownResource, find, path_segment
@@ -51,9 +52,6 @@ class Reach(Protocol):
 
     def resume(self) -> Document:
         """Resume."""
-
-    def settings(self) -> Document:
-        """Give every effective setting."""
 
     def change_setting(self, request: Mapping[str, Any]) -> Document:
         """Set or unset a setting."""
@@ -133,7 +131,7 @@ def open_reach(journal: str | None = None) -> Reach:
             return DaemonReach(client)
         places = journal_candidates(os.environ)
     else:
-        places = [journal]
+        places = [journal if ":" in journal else str(Path(journal).expanduser().absolute())]
     from reaper.cli.offline import JournalReach, missing
 
     for place in places:

@@ -39,8 +39,10 @@ async def open_daemon(settings: Settings) -> AsyncIterator[Daemon]:
     clock = SystemClock()
     setup, providers, notifiers = loaded(settings, clock)
     async with AsyncExitStack() as undo:
-        for part in (*providers, *notifiers):
-            undo.push_async_callback(part.close)
+        for provider in providers:
+            undo.push_async_callback(provider.close)
+        for notifier in notifiers:
+            undo.push_async_callback(notifier.close)
         journal = open_journal(settings.state)
         await journal.open(write=True)
         undo.push_async_callback(journal.close)

@@ -115,19 +115,20 @@ class Acting:
             return [(decision.ref, "abandoned", "its source has ended") for decision in group]
         asked_at = self._clock.now()
         await self._looking.look(watch, tuple(decision.ref for decision in group))
+        looked_at = self._clock.now()
         return list(
             await asyncio.gather(
-                *(self._reap_one(watch, decision, asked_at, approved=approved) for decision in group)
+                *(self._reap_one(watch, one, asked_at, looked_at, approved=approved) for one in group)
             )
         )
 
     async def _reap_one(
-        self, watch: Watch, planned: Decision, asked_at: datetime, *, approved: bool
+        self, watch: Watch, planned: Decision, asked_at: datetime, looked_at: datetime, *, approved: bool
     ) -> Outcome:
         async with self._at_once:
             if self.draining:
                 return planned.ref, "abandoned", "reaper is stopping"
-            waited = self._clock.now() - (watch.last_at or asked_at)
+            waited = self._clock.now() - looked_at
             if waited.total_seconds() > 1:  # it stood in line: its look is not fresh any more
                 asked_at = self._clock.now()
                 await self._looking.look(watch, (planned.ref,))
@@ -212,7 +213,8 @@ class Acting:
         )
         try:
             async with asyncio.timeout(self._rules.setup.action_deadline):
-                done = await watch.source.act(history.resource, started.action)
+                with watch.acting() as source:
+                    done = await source.act(history.resource, started.action)
             entry = self._finish(started, ActionState.SUCCEEDED, done.detail)
         except (ActionDenied, ActionUnavailable) as error:
             entry = self._finish(started, ActionState.FAILED, str(error))

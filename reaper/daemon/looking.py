@@ -1,7 +1,8 @@
 """Look at sources: find them, know when each is due, and record what each look brings."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -44,6 +45,9 @@ class Watch:
         self.looking = asyncio.Lock()
         self.complete_once = False
         self.notes: set[str] = set()
+        self._acts = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     @property
     def name(self) -> str:
@@ -53,6 +57,25 @@ class Watch:
     def sooner(self, at: datetime) -> None:
         """Look at the latest then."""
         self.next_at = min(self.next_at, at)
+
+    @contextmanager
+    def acting(self) -> Iterator[Source]:
+        """Give the source to act on it; it is not closed meanwhile."""
+        self._acts += 1
+        self._quiet.clear()
+        try:
+            yield self.source
+        finally:
+            self._acts -= 1
+            if not self._acts:
+                self._quiet.set()
+
+    async def close(self, successor: Source | None = None) -> None:
+        """Close the source once no look and no act uses it, and go on with another, if there is one."""
+        async with self.looking:
+            old, self.source = self.source, successor or self.source
+            await self._quiet.wait()
+            await old.close()
 
 
 class Looking:
@@ -79,6 +102,12 @@ class Looking:
         self._clock = clock
         self._poll_id = recorder.world.last_poll_id
         self._memos: dict[str, dict[str, object]] = {}
+        self._discovering = asyncio.Lock()
+
+    @property
+    def discovering(self) -> bool:
+        """Whether sources are being looked for."""
+        return self._discovering.locked()
 
     async def replace(self, providers: tuple[Provider, ...]) -> None:
         """Go on with other providers, after a reload: a source of the same name keeps its history."""
@@ -92,7 +121,13 @@ class Looking:
         self._memos.update(memos)
 
     async def discover(self, now: datetime) -> None:
-        """Find sources that came and went."""
+        """Find sources that came and went; may take as long as a look."""
+        async with self._discovering:
+            await self._discover(now)
+            self.discovered = True
+            self.discover_at = self._clock.now() + min(_DISCOVERY, self._rules.setup.poll_interval)
+
+    async def _discover(self, now: datetime) -> None:
         for provider in self.providers:
             try:
                 async with asyncio.timeout(self._rules.setup.look_deadline):
@@ -117,8 +152,6 @@ class Looking:
             self.required = {name for name in self.required if name not in known} | set(found.required)
         for name in [name for name, watch in self.watches.items() if watch.provider not in self.providers]:
             await self._end(name, now)
-        self.discovered = True
-        self.discover_at = now + min(_DISCOVERY, self._rules.setup.poll_interval)
 
     def due(self, now: datetime) -> list[Watch]:
         """Give the sources that are to be looked at now and are not being looked at."""
@@ -129,7 +162,9 @@ class Looking:
     def next_at(self) -> datetime | None:
         """Give when the next look or discovery is due."""
         instants = [watch.next_at for watch in self.watches.values() if not watch.looking.locked()]
-        return min([*instants, *([self.discover_at] if self.discover_at else [])], default=None)
+        if self.discover_at is not None and not self.discovering:
+            instants.append(self.discover_at)
+        return min(instants, default=None)
 
     def look_at_all(self, now: datetime) -> None:
         """Bring every look forward to now."""
@@ -183,9 +218,7 @@ class Looking:
             self.watches[source.name] = Watch(source, provider, now)
             log.info("source found", source=source.name)
         elif watch.source is not source:  # the same place, another server or another way to it
-            async with watch.looking:
-                await watch.source.close()
-                watch.source = source
+            await watch.close(source)
             watch.provider = provider
             watch.sooner(now)
             log.info("source changed", source=source.name)
@@ -255,7 +288,7 @@ class Looking:
         self._metrics.forget_source(name)
         log.info("source ended", source=name)
         if watch is not None:
-            await watch.source.close()
+            await watch.close()
 
     def _report_problems(self, provider: str, problems: tuple[str, ...]) -> None:
         for problem in problems:

@@ -83,6 +83,7 @@ class Daemon:
         self._prune_at: datetime | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._spawned: set[asyncio.Task[None]] = set()
+        self._cut: set[asyncio.Task[None]] = set()
 
     @property
     def world(self) -> World:
@@ -115,7 +116,7 @@ class Daemon:
         self.looking.look_at_all(self.clock.now())
         self.poke()
 
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Start a task in the supervisor's group."""
         if self._tasks is None:
             msg = "the daemon is not running"
@@ -123,6 +124,8 @@ class Daemon:
         task = self._tasks.create_task(work)
         self._spawned.add(task)
         task.add_done_callback(self._spawned.discard)
+        task.add_done_callback(self._cut.discard)
+        return task
 
     async def run(self) -> None:
         """Go round until cancelled or drained. Ends with an exception on anything that is not a ReaperError."""
@@ -169,8 +172,10 @@ class Daemon:
         await self.recorder.flush()
 
     async def drain(self, grace: float) -> None:
-        """Start no new actions, and wait for those under way, `grace` seconds at most."""
+        """Start no new actions, and wait for those under way, `grace` seconds at most. Looks are cut short."""
         self.acting.draining = True
+        for task in list(self._cut):
+            task.cancel()
         self._poke.set()
         try:
             async with asyncio.timeout(grace):
@@ -250,11 +255,14 @@ class Daemon:
     async def _round(self) -> None:
         self.check_clock()
         now = self.clock.now()
-        if self.looking.discover_at is None or now >= self.looking.discover_at:
+        if self.looking.discover_at is None:
             await self.looking.discover(now)
+        elif now >= self.looking.discover_at and not self.looking.discovering:
+            self.looking.discover_at = now + self.rules.setup.poll_interval  # until discovery itself says when
+            self._cut.add(self.spawn(self._discover()))
         for watch in self.looking.due(now):
             watch.next_at = now + self.rules.setup.poll_interval  # until the look itself says when
-            self.spawn(self._look(watch))
+            self._cut.add(self.spawn(self._look(watch)))
         if self._dirty or (self._decide_at is not None and now >= self._decide_at):
             self._dirty = False
             self._decided_at = self.clock.monotonic()
@@ -293,6 +301,13 @@ class Daemon:
     async def _look(self, watch: Watch) -> None:
         await self.looking.look(watch)
         self.poke()
+
+    async def _discover(self) -> None:
+        """Beside the loop: a provider that hangs, or a source that is closed late, holds nothing else up."""
+        before = self.world.seq
+        await self.looking.discover(self.clock.now())
+        self._dirty = self._dirty or self.world.seq != before
+        self._poke.set()
 
     async def _prune(self, before: datetime) -> None:
         try:

@@ -5,19 +5,21 @@ wherever it is cut off: first the horizon moves, then goes what no load from the
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from reaper.core.facts import HoldPlaced
 from reaper.core.world import Image, Life
-from reaper.journal.reading import SLICE, Reading, last_seq, lately
+from reaper.journal.reading import Reading, last_seq, lately
 from reaper.journal.rows import fact_from_row, micros
 from reaper.journal.snapshot import Snapshot
 from reaper.journal.writing import settle
 
 __all__ = ["Horizon", "drop", "horizon", "shrink"]
+
+_Deletion = tuple[str, tuple[object, ...]]
 
 _MANY = 2000
 """Rows dropped in one transaction: some 10 ms."""
@@ -26,6 +28,10 @@ _OVER = "SELECT id, label, at FROM facts WHERE seq <= :seq AND until_seq <= :seq
 _HOLDS = "SELECT id, type, body FROM facts WHERE type = 'HoldPlaced' AND until_seq IS NULL AND seq <= ?"
 _VERSIONS = """
     DELETE FROM versions WHERE life = ? AND seq < (SELECT max(seq) FROM versions WHERE life = ? AND seq <= ?)"""
+_OLDER = "SELECT first_seq FROM runs WHERE life = ? AND nr = ? AND first_seq < ? ORDER BY first_seq LIMIT ?"
+_UNNAMED = """
+    DELETE FROM refs WHERE id NOT IN (SELECT ref FROM lives) AND id NOT IN (SELECT ref FROM decisions)
+        AND id NOT IN (SELECT ref FROM facts WHERE ref IS NOT NULL)"""
 _FORGOTTEN = """
     SELECT id FROM sources WHERE id NOT IN (SELECT source FROM lives)
         AND id NOT IN (SELECT source FROM polls WHERE seq > :seq)
@@ -83,17 +89,10 @@ def drop(connection: sqlite3.Connection, to: Horizon) -> Reading[int]:
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('horizon', ?)", (to.seq,))
         settle(connection)
     yield
-    gone = yield from _delete_each(connection, "DELETE FROM facts WHERE id = ?", _facts(connection, to))
-    gone += yield from _decisions(connection, to.seq)
-    gone += yield from _lives(connection, to.seq)
-    polls = connection.execute("SELECT seq FROM polls WHERE seq <= ? ORDER BY seq", (to.seq,)).fetchall()
-    old = [seq for (seq,) in polls if seq not in to.looks]
-    gone += yield from _delete_each(connection, "DELETE FROM polls WHERE seq = ?", old)
-    batches = connection.execute("SELECT seq FROM batches WHERE seq < ?", (to.seq,)).fetchall()
-    gone += yield from _delete_each(
-        connection, "DELETE FROM batches WHERE seq = ?", [seq for (seq,) in batches]
-    )
-    return gone + _names(connection, to.seq)
+    gone = yield from _apply(connection, _deletions(connection, to))
+    return gone + _forget_sources(
+        connection, to.seq
+    )  # the last, with no pause after it: the writer knows them
 
 
 def shrink(connection: sqlite3.Connection) -> Reading[None]:
@@ -122,14 +121,74 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _delete_each(connection: sqlite3.Connection, statement: str, numbers: Iterable[int]) -> Reading[int]:
-    gone, rest = 0, list(numbers)
-    for start in range(0, len(rest), _MANY):
+def _apply(connection: sqlite3.Connection, deletions: Iterator[_Deletion]) -> Reading[int]:
+    """Carry out deletions, many in a transaction; gives how many rows went."""
+    gone, more = 0, True
+    while more:
+        work, more = 0, False
         with _transaction(connection):
-            some = [(number,) for number in rest[start : start + _MANY]]
-            gone += connection.executemany(statement, some).rowcount
+            for statement, values in deletions:
+                rows = connection.execute(statement, values).rowcount
+                gone += rows
+                work += rows + 1
+                if work >= _MANY:
+                    more = True
+                    break
         yield
     return gone
+
+
+def _deletions(connection: sqlite3.Connection, to: Horizon) -> Iterator[_Deletion]:
+    """Give every deletion, none of more than some thousand rows; each reads what it needs when its turn comes."""
+    seq = to.seq
+    for number in _facts(connection, to):
+        yield "DELETE FROM facts WHERE id = ?", (number,)
+    for (number,) in connection.execute("SELECT rowid FROM decisions WHERE seq <= ?", (seq,)).fetchall():
+        yield "DELETE FROM decisions WHERE rowid = ?", (number,)
+    yield from _evidence(connection, seq)
+    for (poll,) in connection.execute("SELECT seq FROM polls WHERE seq <= ?", (seq,)).fetchall():
+        if poll not in to.looks:
+            yield "DELETE FROM polls WHERE seq = ?", (poll,)
+    for (batch,) in connection.execute("SELECT seq FROM batches WHERE seq < ?", (seq,)).fetchall():
+        yield "DELETE FROM batches WHERE seq = ?", (batch,)
+    yield _UNNAMED, ()
+    yield "DELETE FROM configs WHERE digest NOT IN (SELECT label FROM facts WHERE type = 'ConfigLoaded')", ()
+
+
+def _evidence(connection: sqlite3.Connection, seq: int) -> Iterator[_Deletion]:
+    """Give the deletions of runs and versions that others had taken the place of, and of lives that had ended."""
+    known = "SELECT id, ended_seq FROM lives WHERE first_seq <= ? ORDER BY id"
+    for life, ended_seq in connection.execute(known, (seq,)).fetchall():
+        ended = ended_seq is not None and ended_seq <= seq
+        heads = connection.execute("SELECT nr, first_seq FROM heads WHERE life = ?", (life,)).fetchall()
+        for nr, head_seq in heads:
+            needed = seq + 1 if ended else head_seq if head_seq <= seq else _newest(connection, life, nr, seq)
+            while rows := connection.execute(_OLDER, (life, nr, needed, _MANY)).fetchall():
+                yield "DELETE FROM runs WHERE life = ? AND nr = ? AND first_seq <= ?", (life, nr, rows[-1][0])
+        if ended:
+            yield "DELETE FROM heads WHERE life = ?", (life,)
+            yield "DELETE FROM versions WHERE life = ?", (life,)
+            yield "DELETE FROM lives WHERE id = ?", (life,)
+        else:
+            yield _VERSIONS, (life, life, seq)
+
+
+def _forget_sources(connection: sqlite3.Connection, seq: int) -> int:
+    """Drop what is known of sources where nothing lives and nothing was looked at since."""
+    gone = 0
+    with _transaction(connection):
+        for source in connection.execute(_FORGOTTEN, {"seq": seq}).fetchall():
+            gone += connection.execute("DELETE FROM polls WHERE source = ?", source).rowcount
+            gone += connection.execute("DELETE FROM memos WHERE source = ?", source).rowcount
+            gone += connection.execute("DELETE FROM sources WHERE id = ?", source).rowcount
+    return gone
+
+
+def _newest(connection: sqlite3.Connection, life: int, nr: int, seq: int) -> int:
+    """Give where the run of a strand began that was the newest at a batch."""
+    newest = "SELECT coalesce(max(first_seq), 0) FROM runs WHERE life = ? AND nr = ? AND first_seq <= ?"
+    (first_seq,) = connection.execute(newest, (life, nr, seq)).fetchone()
+    return int(first_seq)
 
 
 def _facts(connection: sqlite3.Connection, to: Horizon) -> list[int]:
@@ -155,82 +214,3 @@ def _over(placed: HoldPlaced, to: Horizon) -> bool:
     return not any(
         life.first_seen_at <= end and placed.hold.matcher.matches(life.resource.ref) for life in to.lives
     )
-
-
-def _decisions(connection: sqlite3.Connection, seq: int) -> Reading[int]:
-    gone = 0
-    while True:
-        rows = connection.execute(
-            "SELECT rowid, seq FROM decisions ORDER BY rowid LIMIT ?", (_MANY,)
-        ).fetchall()
-        old = [number for number, written in rows if written <= seq]
-        gone += yield from _delete_each(connection, "DELETE FROM decisions WHERE rowid = ?", old)
-        if len(old) < _MANY:
-            return gone
-
-
-def _lives(connection: sqlite3.Connection, seq: int) -> Reading[int]:
-    gone = 0
-    lives = connection.execute(
-        "SELECT id, ended_seq FROM lives WHERE first_seq <= ? ORDER BY id", (seq,)
-    ).fetchall()
-    for done, (life, ended_seq) in enumerate(lives, start=1):
-        ended = ended_seq is not None and ended_seq <= seq
-        heads = connection.execute("SELECT nr, first_seq FROM heads WHERE life = ?", (life,)).fetchall()
-        for nr, first_seq in heads:
-            gone += yield from _runs(
-                connection, life, nr, seq + 1 if ended else _needed(connection, life, nr, first_seq, seq)
-            )
-        with _transaction(connection):
-            gone += (
-                _end(connection, life) if ended else connection.execute(_VERSIONS, (life, life, seq)).rowcount
-            )
-        if not done % SLICE:
-            yield
-    return gone
-
-
-def _needed(connection: sqlite3.Connection, life: int, nr: int, head_seq: int, seq: int) -> int:
-    """Give where the run of a strand began that was the newest at a batch."""
-    if head_seq <= seq:
-        return head_seq
-    newest = "SELECT coalesce(max(first_seq), 0) FROM runs WHERE life = ? AND nr = ? AND first_seq <= ?"
-    (first_seq,) = connection.execute(newest, (life, nr, seq)).fetchone()
-    return int(first_seq)
-
-
-def _runs(connection: sqlite3.Connection, life: int, nr: int, before: int) -> Reading[int]:
-    gone = 0
-    select = (
-        "SELECT first_seq FROM runs WHERE life = ? AND nr = ? AND first_seq < ? ORDER BY first_seq LIMIT ?"
-    )
-    delete = "DELETE FROM runs WHERE life = ? AND nr = ? AND first_seq <= ?"
-    while rows := connection.execute(select, (life, nr, before, _MANY)).fetchall():
-        with _transaction(connection):
-            gone += connection.execute(delete, (life, nr, rows[-1][0])).rowcount
-        yield
-    return gone
-
-
-def _end(connection: sqlite3.Connection, life: int) -> int:
-    gone = connection.execute("DELETE FROM heads WHERE life = ?", (life,)).rowcount
-    gone += connection.execute("DELETE FROM versions WHERE life = ?", (life,)).rowcount
-    return gone + connection.execute("DELETE FROM lives WHERE id = ?", (life,)).rowcount
-
-
-def _names(connection: sqlite3.Connection, seq: int) -> int:
-    """Drop sources that are gone, and names and rules that nothing speaks of any more."""
-    gone = 0
-    with _transaction(connection):
-        for (source,) in connection.execute(_FORGOTTEN, {"seq": seq}).fetchall():
-            gone += connection.execute("DELETE FROM polls WHERE source = ?", (source,)).rowcount
-            gone += connection.execute("DELETE FROM memos WHERE source = ?", (source,)).rowcount
-            gone += connection.execute("DELETE FROM sources WHERE id = ?", (source,)).rowcount
-        gone += connection.execute(
-            """DELETE FROM refs WHERE id NOT IN (SELECT ref FROM lives) AND id NOT IN (SELECT ref FROM decisions)
-                AND id NOT IN (SELECT ref FROM facts WHERE ref IS NOT NULL)"""
-        ).rowcount
-        gone += connection.execute(
-            "DELETE FROM configs WHERE digest NOT IN (SELECT label FROM facts WHERE type = 'ConfigLoaded')"
-        ).rowcount
-    return gone

@@ -130,6 +130,10 @@ class WorldBuilder:
         self.batches: list[Batch] = []
         self._poll_ids = count(1)
 
+    def keep(self, batch: Batch) -> None:
+        """Take a batch right after it was folded; override it to journal as you go."""
+        self.batches.append(batch)
+
     def ref(self, which: str, kind: str | None = None) -> ResourceRef:
         """Give the ref of something in the scene."""
         return self.scene.ref(which, kind)
@@ -159,7 +163,7 @@ class WorldBuilder:
 
     def fact(self, *facts: Fact) -> "WorldBuilder":
         """Fold facts in."""
-        self.batches.append(fold_facts(self.world, facts))
+        self.keep(fold_facts(self.world, facts))
         return self
 
     def apply(self, ruleset: Ruleset, at: datetime = T0) -> "WorldBuilder":
@@ -203,5 +207,5 @@ class WorldBuilder:
             error=error,
             **fields,
         )
-        self.batches.append(fold_look(self.world, self.scene.collected(poll)))
+        self.keep(fold_look(self.world, self.scene.collected(poll)))
         return self

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import time
@@ -53,9 +52,7 @@ async def server(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     variables = {"REAPER_LISTEN": f"unix:{own_home}/reaper.sock", "REAPER_STATE": f"{own_home}/journal.db"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    async with running_jupyter_async(
-        own_home / "jupyter-server", environ={**os.environ, **variables}
-    ) as started:
+    async with running_jupyter_async(own_home / "jupyter-server", environ=variables) as started:
         monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(started.runtime_dir))
         monkeypatch.setenv("REAPER_POLL_INTERVAL", "2s")
         yield started
@@ -92,7 +89,8 @@ async def test_hold_self_in_a_notebook_and_in_a_terminal(server: JupyterServer, 
         assert [one["id"] for one in explained["resource"]["holds"]] == [placed["hold"]["id"]]
 
         held = own_home / "held.json"
-        command = f"{sys.executable} -m reaper hold -- {sys.executable} -m reaper hold --list -o json > {held}; echo do''ne"
+        reaper = f"{sys.executable} -m reaper"
+        command = f"{reaper} hold -- {reaper} hold --list -o json > {held}; echo do''ne"
         await server.type_into(terminal, command, until="done", deadline_s=60)
         by_kind = {one["matcher"]["kind"]: one for one in json.loads(held.read_text())["holds"]}
         assert by_kind["jupyter.terminal"]["matcher"]["id"] == terminal

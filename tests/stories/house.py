@@ -40,6 +40,7 @@ from tests.stories.daemons import (
     reaper_in_process,
     shells,
     true_within,
+    utc_now,
     write_for_ever,
 )
 from tests.support.jupyter_server import JupyterServer, running_jupyter_async, wait_until
@@ -48,15 +49,17 @@ __all__ = ["House", "play_house"]
 
 TIMEOUT = timedelta(seconds=12)
 
-DUTY = """
+JOB = """
 import time
 while True:
-    end = time.perf_counter() + 0.07
-    while time.perf_counter() < end:
+    end = time.process_time() + 0.06
+    while time.process_time() < end:
         pass
-    time.sleep(0.13)
+    with open("/dev/zero", "rb", buffering=0) as batch:
+        batch.read(1 << 18)
+    time.sleep(0.14)
 """
-"""A third of a core: work that is plainly above the threshold, and leaves the machine to the others."""
+"""A third of a core and a megabyte a second, as training on data has them, and as much CPU as a test may take."""
 
 UPLOAD = """
 import socket, threading, time
@@ -183,7 +186,8 @@ class House:
 
     Attributes:
         accounts: What became of everybody, by story (and part).
-        began_at, ended_at: The daemon's first and last instant, by `time.monotonic`.
+        began: When the daemon began.
+        began_at, ended_at: The same and its end, by `time.monotonic`.
         cores: Use of the CPU, by story: of the busiest process of the tree, measured by psutil, not by reaper.
         cluster_core: Setting of `REAPER_JUPYTER__PROCESS__CORE` under which f2 went.
         zombies: Whether f20's kernel had a zombie child just before the daemon began.
@@ -194,6 +198,7 @@ class House:
     """
 
     accounts: dict[str, Account] = field(default_factory=dict)
+    began: datetime = datetime.min
     began_at: float = 0.0
     ended_at: float = 0.0
     cores: dict[str, float] = field(default_factory=dict)
@@ -269,7 +274,7 @@ class Stage:
             lambda: self._kernel("w6-self", future),
             lambda: self._kernel("w6-command", future),
             lambda: self._kernel(
-                "w7-child", f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {DUTY!r}])", wait=False
+                "w7-child", f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {JOB!r}])", wait=False
             ),
             lambda: self._kernel("w7-remote", f"{future}\nremote.recv(1)", wait=False),
             lambda: self._kernel("f17", "import time\nwhile True: time.sleep(3600)", wait=False),
@@ -292,6 +297,8 @@ class Stage:
         """Let the daemon work, and see what becomes of everybody."""
         house = self.house
         house.began_at = time.monotonic()
+        house.began = utc_now()
+        house.zombies = _has_zombies(house.accounts["f20"].process)
         witness = Witness(self.server, reaper, house.accounts)
         watching = asyncio.create_task(witness.watch())
         try:
@@ -453,7 +460,7 @@ print(held.stderr.readline())
         await self._type(tail, f"tail -f {log}")
         writing = asyncio.create_task(write_for_ever(log))
         self._stack.callback(writing.cancel)
-        for when in ("w16-look", "w16-act"):
+        for when in ("w16look", "w16act"):
             await self._terminal(when, name=when)
 
     async def _terminal(self, part: str, *, name: str | None = None) -> Account:
@@ -475,12 +482,12 @@ print(held.stderr.readline())
 
     @contextlib.contextmanager
     def swapping_before_the_fresh_look(self) -> "Any":
-        """Swap the terminal w16-look just before the fresh look that precedes its DELETE."""
+        """Swap the terminal w16look just before the fresh look that precedes its DELETE."""
         real = JupyterSource.collect
 
         async def collect(source: JupyterSource, look: Look) -> Any:
-            if any(ref.id == "w16-look" for ref in look.refs or ()):
-                await self.swap("w16-look")
+            if any(ref.id == "w16look" for ref in look.refs or ()):
+                await self.swap("w16look")
             return await real(source, look)
 
         JupyterSource.collect = collect  # type: ignore[method-assign]
@@ -509,7 +516,7 @@ print(held.stderr.readline())
 
 
 class SwappingJournal(MemoryJournal):
-    """Swaps the terminal w16-act once its STARTED is written: after the fresh look, before the DELETE."""
+    """Swaps the terminal w16act once its STARTED is written: after the fresh look, before the DELETE."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__()
@@ -524,8 +531,8 @@ class SwappingJournal(MemoryJournal):
     async def _write_and_swap(self, batch: Batch, writing: Awaitable[None]) -> None:
         await writing
         for fact in batch.facts:
-            if isinstance(fact, LedgerEntry) and (fact.state.value, fact.ref.id) == ("STARTED", "w16-act"):
-                await self._stage.swap("w16-act")
+            if isinstance(fact, LedgerEntry) and (fact.state.value, fact.ref.id) == ("STARTED", "w16act"):
+                await self._stage.swap("w16act")
 
 
 def _install_a_kernel_that_cannot_start(folder: Path) -> None:
@@ -539,7 +546,7 @@ def _install_a_kernel_that_cannot_start(folder: Path) -> None:
 
 def _silent_job(folder: Path) -> str:
     script = folder / "job.py"
-    script.write_text(DUTY)
+    script.write_text(JOB)
     return f"{sys.executable} -S {script}"
 
 
@@ -564,6 +571,10 @@ async def _sink() -> AsyncIterator[int]:
         sink.close()
         for task in taking:
             task.cancel()
+
+
+def _has_zombies(process: psutil.Process | None) -> bool:
+    return process is not None and any(not lives(child) for child in process.children())
 
 
 def _cpu(process: psutil.Process | None) -> dict[int, float]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from reaper.clients.host import ProcessKey, TreeSample
 from reaper.core.codec import instant_from_text, instant_to_text
 
-__all__ = ["KeptLife", "Lives"]
+__all__ = ["KeptLife", "Lives", "process_text"]
 
 _SPACING = timedelta(seconds=1)
 _NO_TIME = timedelta(0)
@@ -70,7 +70,7 @@ class Lives:
 
     def see(self, name: str, process: ProcessKey | None, at: datetime) -> KeptLife:
         """Note that a look saw an id, with its process where that is known; a new process is a new life."""
-        text = "" if process is None else _process_text(process)
+        text = "" if process is None else process_text(process)
         life = self._kept.get(name)
         if life is None or (life.process and text and life.process != text):
             life = KeptLife(first_seen_at=at, began_with=text, process=text)
@@ -78,6 +78,11 @@ class Lives:
         elif text:
             life.process = text
         return life
+
+    def process(self, name: str) -> str:
+        """Give the process that an id has in this life, as text; empty: not known."""
+        life = self._kept.get(name)
+        return "" if life is None else life.process
 
     def forget_all_but(self, names: set[str]) -> None:
         """Forget what a complete look did not see."""
@@ -112,5 +117,6 @@ class Lives:
                 continue
 
 
-def _process_text(process: ProcessKey) -> str:
+def process_text(process: ProcessKey) -> str:
+    """Write which process it is, as lives keep it."""
     return f"{process.pid}:{process.start_ticks}:{process.boot_id[:8]}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from reaper.clients.host import GpuLook, GpuReader, HostCache
+from reaper.clients.host import GpuLook, GpuReader, HostCache, ProcessTable
 from reaper.clients.jupyter import (
     Deletion,
     JupyterClient,
@@ -20,7 +20,7 @@ from reaper.core.model import Collected, Hold, HoldMatcher, Poll, Resource
 from reaper.errors import ActionDenied, CollectError
 from reaper.plugins import ActOutcome, Look
 from reaper.providers.jupyter.assemble import Assembly, ServerSide
-from reaper.providers.jupyter.lives import Lives
+from reaper.providers.jupyter.lives import Lives, process_text
 from reaper.providers.jupyter.marker import Marker
 from reaper.providers.jupyter.options import JupyterOptions
 from reaper.providers.jupyter.processes import HostView, look_at_host
@@ -94,15 +94,26 @@ class JupyterSource:
         if action != "shutdown":
             msg = f"{resource.ref.kind} knows no action {action!r}, only shutdown"
             raise ActionDenied(msg)
-        delete = (
-            self._client.shutdown_kernel
-            if resource.ref.kind == "jupyter.kernel"
-            else self._client.delete_terminal
-        )
-        done = await delete(resource.ref.id)
+        if resource.ref.kind == "jupyter.kernel":
+            done = await self._client.shutdown_kernel(resource.ref.id)
+        elif await self._shell_ended(resource.ref.id):  # who has its name now is somebody else
+            done = Deletion.GONE
+        else:
+            done = await self._client.delete_terminal(resource.ref.id)
         return ActOutcome(
             gone=True, detail="shut down" if done is Deletion.DELETED else "it was gone already"
         )
+
+    async def _shell_ended(self, name: str) -> bool:
+        """Tell whether a terminal's shell has ended since the latest look: names are used again at once."""
+        process = self._terminals.process(name)
+        if not process:
+            return False
+        table = await asyncio.to_thread(
+            ProcessTable.snapshot, now=self._clock.now(), monotonic=self._clock.monotonic()
+        )
+        key = table.key(int(process.partition(":")[0]))
+        return table.supported and (key is None or process_text(key) != process)
 
     async def close(self) -> None:
         """Close connections."""

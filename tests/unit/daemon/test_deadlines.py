@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 from tests.unit.daemon.rig import Rig, passing
 
+from reaper.core.facts import HoldPlaced
 from reaper.core.history import History
+from reaper.core.model import Hold, HoldMatcher
 from reaper.core.verdict import Finding, Reason, Verdict
 from reaper.testing import active, hours, idle, minutes, policy, rules, sampled, seconds
 
@@ -64,31 +66,6 @@ async def test_a_deadline_that_is_always_a_moment_away_does_not_spin():
         assert 100 <= daemon.ticks <= 60 / 0.25 + 5
 
 
-async def test_rules_that_can_not_be_built_do_not_spin_and_are_logged_once():
-    import structlog.testing
-
-    from reaper.errors import ConfigError
-
-    rig = Rig()
-    rig.scene.add("k1", {"execution_state": idle(rig.now - hours(2) + seconds(20))})
-    async with rig.running() as daemon:
-        await passing(5)
-
-        def refuse(_: object) -> None:
-            msg = "idle-timeout 9h is above REAPER_IDLE_TIMEOUT_MAX"
-            raise ConfigError(msg)
-
-        from tests.unit.daemon.rig import make_setup
-
-        setup = make_setup(rig.ruleset)
-        object.__setattr__(setup, "build_ruleset", refuse)
-        with structlog.testing.capture_logs() as logs:
-            await daemon.reload(setup, (rig.provider,), ())
-            await passing(600)
-        assert len([entry for entry in logs if entry["event"] == "rules can't be built"]) == 1
-    assert not rig.source.acts
-
-
 async def test_a_sampled_signal_gets_a_short_interval_before_the_deadline():
     rig = Rig()
     since = rig.now - hours(2) + seconds(200)
@@ -121,9 +98,6 @@ async def test_the_end_of_work_is_dated_within_five_seconds():
 async def test_a_hold_that_ends_wakes_the_daemon():
     rig = Rig()
     rig.scene.add("k1", {"execution_state": idle(rig.now - hours(3))})
-    from reaper.core.facts import HoldPlaced
-    from reaper.core.model import Hold, HoldMatcher
-
     until = rig.now + seconds(95.5)
     async with rig.running() as daemon:
         hold = Hold(

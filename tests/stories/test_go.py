@@ -1,0 +1,185 @@
+"""Forgotten things that must go: the stories f1 to f20 of the first issue, with real processes.
+
+What happens is played once for each group (`house.py`, `night.py`, `travel.py`, `restarts.py`, `gpus.py`); here is
+what must have come of it. Whether something is gone is asked of the server and of the process table, not of reaper.
+"""
+
+import pytest
+
+from tests.stories.gpus import Gpus
+from tests.stories.house import House
+from tests.stories.night import KERNELS, Night
+from tests.stories.restarts import Restarts
+from tests.stories.travel import Travel
+
+pytestmark = pytest.mark.timeout(300)  # the first test of a group pays for its play
+
+in_house = pytest.mark.xdist_group("stories-house")
+elsewhere = pytest.mark.xdist_group("stories-elsewhere")
+
+ON_TIME = 2.0
+"""Seconds after its deadline within which an act has begun, on a machine that also runs the tests."""
+
+
+@in_house
+def test_f1_an_idle_kernel_goes(house: House):
+    kernel = house.accounts["f1"]
+    assert kernel.reaped
+    assert house.cores["f1"] < 0.05, "it used next to nothing, but not nothing"
+
+
+@in_house
+def test_f2_an_idle_local_cluster_of_six_workers_goes(house: House, record_property):
+    record_property("busiest process, core", round(house.cores["f2"], 3))
+    record_property("threshold, core", house.cluster_core)
+    cluster = house.accounts["f2"]
+    assert cluster.reaped, (house.cores["f2"], cluster.said)
+    assert house.cores["f2"] > 0.02, "it is a real cluster, and it chatters"
+
+
+@in_house
+@pytest.mark.parametrize("part", ["f3 watch", "f3 tail"])
+def test_f3_output_alone_keeps_a_terminal_and_status_names_it(house: House, part: str):
+    terminal = house.accounts[part]
+    assert terminal.survived
+    command = part.removeprefix("f3 ")
+    assert terminal.said_that(f"kept by output alone ({command})"), terminal.said
+    code, shown = house.command_status
+    assert code == 0
+    assert f"kept by output alone ({command})" in " ".join(shown.split())
+
+
+@elsewhere
+@pytest.mark.parametrize("name", ["watch", "tail"])
+def test_f3_output_alone_keeps_nothing_where_it_is_ignored(night: Night, name: str):
+    assert night.accounts[name].reaped
+
+
+@in_house
+def test_f4_a_kernel_that_died_in_mid_cell_and_says_busy_for_ever_goes(house: House):
+    assert house.reborn, "it was started again, and says busy"
+    assert house.accounts["f4"].reaped
+
+
+@in_house
+def test_f6_a_kernel_under_idle_and_age_goes_at_the_earlier(house: House):
+    by_idle, by_age = house.accounts["f6-idle"], house.accounts["f6-age"]
+    assert (by_idle.reaped, by_age.reaped) == (True, True)
+    assert (by_idle.reaped_by, by_age.reaped_by) == ("idle", "old")
+
+
+@in_house
+def test_f7_a_dead_kernel_under_an_age_policy_goes_at_once(house: House):
+    kernel = house.accounts["f7"]
+    assert not kernel.listed
+    states = [entry.state.value for entry in kernel.ledger]
+    assert states == ["STARTED", "SUCCEEDED"]
+    assert kernel.reaped_by == "a-day-old"
+    assert (kernel.ledger[0].at - house.began).total_seconds() < 5
+
+
+@elsewhere
+def test_f8_beside_a_divided_gpu_a_kernel_that_has_none_open_goes(gpus: Gpus):
+    assert gpus.accounts["f8"].reaped
+    divided = gpus.accounts["f8 divided"]
+    assert divided.survived
+    assert divided.status["verdict"] == "unknown"
+    assert "MIG" in gpus.gpu["f8 divided"][1]
+
+
+@elsewhere
+def test_f9_a_kernel_that_only_holds_gpu_memory_goes_while_another_trains(gpus: Gpus):
+    assert gpus.accounts["f9"].reaped
+    trains = gpus.accounts["f9 trains"]
+    assert trains.survived
+    assert gpus.gpu["f9 trains"][0] == "active"
+
+
+@elsewhere
+def test_f13_a_webhook_that_has_been_dead_for_a_day_blocks_and_alerts(travel: Travel):
+    late, blocked = travel.webhook["past its time"], travel.webhook["a day later"]
+    assert (late["verdict"], late["reason"]) == ("reap", "notice_not_delivered")
+    assert (blocked["verdict"], blocked["reason"]) == ("reap", "blocked")
+    failed = [notice for notice in travel.notices if notice.topic == "warning" and not notice.delivered]
+    assert len(failed) >= 2
+    assert all("127.0.0.1" in notice.error for notice in failed)
+    assert any(notice.topic == "blocked" for notice in travel.notices)
+
+
+@elsewhere
+def test_f13_another_notifier_suffices(travel: Travel):
+    assert travel.webhook_account.reaped
+    warned = [notice for notice in travel.notices if notice.topic == "warning" and notice.delivered]
+    assert len(warned) == 1
+    act = next(entry for entry in travel.webhook_account.ledger if entry.state.value == "STARTED")
+    assert (act.at - warned[0].at).total_seconds() >= 600, "the whole of WARN_BEFORE after the delivery"
+    assert [notice["topic"] for notice in travel.told][:1] == ["warning"]
+
+
+@elsewhere
+def test_f14_twenty_of_twenty_kernels_idle_at_two_in_the_morning_go(night: Night):
+    kernels = [night.accounts[f"kernel {number}"] for number in range(KERNELS)]
+    assert sum(kernel.reaped for kernel in kernels) == KERNELS
+
+
+@elsewhere
+def test_f15_after_a_kill_between_started_and_the_request_it_is_looked_at_again_then_reaped(restarts: Restarts):
+    kernel_id = restarts.accounts["f15"].id
+    assert [entry.state.value for entry in restarts.ledger_at_death] == ["STARTED"]
+    assert [entry.state.value for entry in restarts.ledgers["f15"]] == ["STARTED", "UNKNOWN", "STARTED", "SUCCEEDED"]
+    first, doubt, second, _ = restarts.ledgers["f15"]
+    assert doubt.action_id == first.action_id != second.action_id, "a new act, decided anew"
+    second_life = [request for daemon, request in restarts.requests if daemon == 2]
+    delete = second_life.index(f"DELETE /api/kernels/{kernel_id}")
+    assert "GET /api/kernels" in second_life[:delete]
+    assert restarts.deletes == 1, "one DELETE reached the server"
+    assert not restarts.accounts["f15"].listed
+    assert not restarts.accounts["f15"].lived
+
+
+@elsewhere
+def test_f16_a_daemon_that_is_restarted_again_and_again_reaps_on_time(restarts: Restarts):
+    assert len(restarts.starts["f16"]) >= 3
+    _gone_on_time(restarts, "f16")
+
+
+@in_house
+def test_f17_a_cell_that_only_sleeps_is_kept_and_named(house: House):
+    cell = house.accounts["f17"]
+    assert cell.survived
+    assert cell.status["reason"] == "busy_without_work"
+    assert "busy" in cell.status["reason_text"]
+    assert "without evidence of work" in " ".join(house.command_status[1].split())
+
+
+@elsewhere
+def test_f18_rounds_by_cron_reap_on_time(restarts: Restarts):
+    assert len(restarts.starts["f18"]) >= 3
+    assert set(restarts.codes) == {0}
+    _gone_on_time(restarts, "f18")
+
+
+@in_house
+def test_f19_one_whose_rule_raises_is_unknown_and_the_others_go_on(house: House):
+    kernel = house.accounts["f19"]
+    assert kernel.survived
+    assert (kernel.status["verdict"], kernel.status["reason"]) == ("unknown", "rule_failed")
+    assert "LookupError: this one is beyond me" in kernel.status["reason_text"]
+    assert house.accounts["f19-other"].reaped, "under the same policy"
+    assert house.accounts["f1"].reaped
+
+
+@in_house
+def test_f20_a_zombie_child_keeps_nothing(house: House):
+    assert house.zombies, "there was one"
+    assert house.accounts["f20"].reaped
+
+
+def _gone_on_time(play: Restarts, name: str) -> None:
+    account = play.accounts[name]
+    assert not account.listed
+    assert not account.lived
+    states = [entry.state.value for entry in play.ledgers[name]]
+    assert states == ["STARTED", "SUCCEEDED"]
+    late = (play.ledgers[name][0].at - play.due[name]).total_seconds()
+    assert 0 <= late < play.longest(name) + ON_TIME, (late, play.longest(name))
