@@ -176,6 +176,12 @@ class DaemonControl:
         now, world = self._daemon.clock.now(), self._daemon.world
         if hold_or_resource in world.holds:
             ids = [hold_or_resource]
+        elif hold_or_resource == "host":
+            ids = [
+                hold.id
+                for hold in world.holds.values()
+                if hold.matcher == HoldMatcher() and hold.in_force(now)
+            ]
         else:
             history = self._one(hold_or_resource, resolve(hold_or_resource, list(world.live.values())))
             ids = [hold.id for hold in world.holds_on(history.ref, now) if hold.matcher.id == history.ref.id]

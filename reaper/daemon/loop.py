@@ -19,7 +19,7 @@ from reaper.daemon.metrics import Metrics
 from reaper.daemon.notices import Notices
 from reaper.daemon.recorder import Recorder
 from reaper.daemon.rules import Rules, Setup
-from reaper.errors import ConfigError, JournalError
+from reaper.errors import JournalError
 from reaper.plugins import Journal, Notifier, Provider
 
 __all__ = ["Daemon"]
@@ -258,7 +258,9 @@ class Daemon:
         if self.looking.discover_at is None:
             await self.looking.discover(now)
         elif now >= self.looking.discover_at and not self.looking.discovering:
-            self.looking.discover_at = now + self.rules.setup.poll_interval  # until discovery itself says when
+            self.looking.discover_at = (
+                now + self.rules.setup.poll_interval
+            )  # until discovery itself says when
             self._cut.add(self.spawn(self._discover()))
         for watch in self.looking.due(now):
             watch.next_at = now + self.rules.setup.poll_interval  # until the look itself says when

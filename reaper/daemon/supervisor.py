@@ -66,7 +66,7 @@ async def supervise(
 
 
 @contextmanager
-def _signals(stop: asyncio.Event, reload: Callable[[], None]) -> Iterator[None]:
+def _signals(stop: asyncio.Event, reload: Callable[[], object]) -> Iterator[None]:
     """Handle signals while open: the first that ends us drains, the next has its default."""
     loop = asyncio.get_running_loop()
     ending = (signal.SIGTERM, signal.SIGINT)

@@ -16,38 +16,38 @@ from tests.bench import core, footprint, journal, lag
 
 Rows = Sequence[Mapping[str, object]]
 
-PARTS: dict[str, tuple[str, str, Callable[[], Rows]]] = {
-    "lag": (
-        "Reap lag",
-        "Last activity + timeout to the end, 20 real kernels on each of three real servers, in one run, poll interval"
-        " 60 s. Target: DELETE sent after a median of 0.3 s at most, p99 1 s.",
-        lag.reap_lag,
-    ),
-    "footprint": (
-        "The daemon",
-        "Beside 50 real kernels at the default interval, 180 s a window. Targets: RSS 75 MB, CPU 0.2 % of a core, and no"
-        " more with everything overdue and vetoed.",
-        lambda: [footprint.daemon_cost()],
-    ),
-    "ticks": (
-        "10,000 ticks",
-        "Looks and decisions a minute apart in virtual time, on a real journal. Target: no growth beyond 2 MB.",
-        lambda: [footprint.ten_thousand_ticks()],
-    ),
-    "startup": (
-        "Commands",
-        "Whole processes, medians. Targets: `--help` 0.25 s, `status` 0.5 s.",
-        lambda: [footprint.start_up()],
-    ),
-    "core": (
-        "A tick over 10,000 resources",
-        "Fold and decide, five signals each. Target: 1 s.",
-        lambda: [core.fold_ten_thousand(), core.decide_ten_thousand()],
-    ),
+ABOUT = {
+    "lag": """
+Last activity + timeout to the end, 20 real kernels on each of three real servers, in one run, poll interval 60 s.
+Target: DELETE sent after a median of 0.3 s at most, p99 1 s.
+""",
+    "footprint": """
+Beside 50 real kernels at the default interval, 180 s a window. Targets: RSS 75 MB, CPU 0.2 % of a core, and no more
+with everything overdue and vetoed.
+""",
+    "ticks": """
+Looks and decisions a minute apart in virtual time, on a real journal. Target: no growth beyond 2 MB.
+""",
+    "startup": """
+Whole processes, medians. Targets: `--help` 0.25 s, `status` 0.5 s.
+""",
+    "core": """
+Fold and decide, five signals each. Target: 1 s.
+""",
+    "journal": """
+Targets: a tick's write (200 resources) 5 ms; rebuilding the state of 10,000 resources with a day of minute-by-minute
+history 15 s; 30 days of 200 resources 500 MB.
+""",
+}
+
+PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
+    "lag": ("Reap lag", lag.reap_lag),
+    "footprint": ("The daemon", lambda: [footprint.daemon_cost()]),
+    "ticks": ("10,000 ticks", lambda: [footprint.ten_thousand_ticks()]),
+    "startup": ("Commands", lambda: [footprint.start_up()]),
+    "core": ("A tick over 10,000 resources", lambda: [core.fold_ten_thousand(), core.decide_ten_thousand()]),
     "journal": (
         "The journal",
-        "Targets: a tick's write (200 resources) 5 ms; rebuilding the state of 10,000 resources with a day of"
-        " minute-by-minute history 15 s; 30 days of 200 resources 500 MB.",
         lambda: [journal.write_tick(), journal.rebuild_state(), journal.thirty_days()],
     ),
 }
@@ -61,8 +61,8 @@ def main(arguments: list[str]) -> int:
         return 2
     pages = []
     for name in arguments or PARTS:
-        title, about, measure = PARTS[name]
-        page = f"## {title}\n\n{about}\n\n{_tables(measure())}"
+        title, measure = PARTS[name]
+        page = f"## {title}\n{ABOUT[name]}\n{_tables(measure())}"
         print(page, flush=True)
         pages.append(page)
     if not arguments:
@@ -75,11 +75,12 @@ def _heading() -> str:
     machine = (
         f"{psutil.cpu_count()} cores, {memory} GiB, {platform.system()}, Python {platform.python_version()}"
     )
-    return (
-        "# Benchmarks\n\nMade by `make bench`, which runs for about fifteen minutes and rewrites this page. Figures of one run"
-        f" on {datetime.now(UTC):%Y-%m-%d}: {machine}. A machine that does other work at the same time shows other"
-        " figures: compare rows of one run.\n"
-    )
+    return f"""# Benchmarks
+
+Made by `make bench`, which runs for about twenty minutes and rewrites this page. Figures of one run on
+{datetime.now(UTC):%Y-%m-%d}: {machine}. A machine that does other work at the same time shows other figures:
+compare rows of one run.
+"""
 
 
 def _tables(rows: Rows) -> str:

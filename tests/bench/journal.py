@@ -44,7 +44,7 @@ class Fleet:
     def __init__(self, size: int = 200, share: float = 0.2, *, worst: bool = False, seed: int = 1) -> None:
         self.world = World(max_gap=MAX_GAP)
         self.now = START
-        self._random = random.Random(seed)  # noqa: S311 - a mix, no secret
+        self._random = random.Random(seed)
         self._worst = worst
         self._polls = 0
         self._at_work = set(range(int(size * share)))
@@ -139,7 +139,9 @@ def _place() -> Iterator[Path]:
 def _megabytes(path: Path) -> float:
     """Give the size of the tables: the file's, once its log is worked in (the log itself is 4 to 16 MB)."""
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-    (size,) = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
+    (size,) = connection.execute(
+        "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    ).fetchone()
     connection.close()
     return float(size) / 1e6
 

@@ -74,7 +74,7 @@ async def _reap_lag(directory: Path, count: int) -> list[dict[str, object]]:
 
 async def _watch(server: JupyterServer, names: list[str]) -> list[float]:
     """Let each kernel run its last cell, then see how late each is gone."""
-    order = random.Random(len(names))  # noqa: S311 - instants of a benchmark
+    order = random.Random(len(names))
 
     async def last_cell(name: str) -> None:
         await asyncio.sleep(order.uniform(0, 60))

@@ -74,18 +74,22 @@ Steps = st.lists(
 
 
 def scripts(
-    rule_names: tuple[str, ...] = ("idle", "idle", "age"), **guards: Any
+    rule_names: tuple[str, ...] = ("idle", "idle", "age"),
+    builder_type: type[WorldBuilder] = WorldBuilder,
+    **guards: Any,
 ) -> st.SearchStrategy[Played]:
     """Give a strategy of everything that can happen, played.
 
     Args:
         rule_names: The rules to choose from.
+        builder_type: What plays it.
         **guards: What is not left to chance: `quiet_hours=()` ...
     """
-    return st.builds(lambda *drawn: _play(rule_names, guards, *drawn), Number, Number, Steps)
+    return st.builds(lambda *drawn: _play(builder_type, rule_names, guards, *drawn), Number, Number, Steps)
 
 
 def _play(
+    builder_type: type[WorldBuilder],
     rule_names: tuple[str, ...],
     guards: dict[str, Any],
     rules_no: int,
@@ -94,7 +98,7 @@ def _play(
 ) -> Played:
     ruleset = _ruleset(Dice(rules_no), rule_names, guards)
     dice = Dice(scene_no)
-    builder = WorldBuilder(_scene(dice))
+    builder = builder_type(_scene(dice))
     now = T0
     for kind, pause, number in [(0, 0, 0), *steps]:
         now += PAUSES[pause]
@@ -191,7 +195,7 @@ def _tag(b: WorldBuilder, now: datetime, dice: Dice) -> None:
 
 def _begin(b: WorldBuilder, now: datetime, dice: Dice) -> None:
     b.scene.add(
-        dice.pick(IDS), {"execution_state": idle(now)}, incarnation=f"life-{now:%d%H%M%S}", started_at=now
+        dice.pick(IDS), {"execution_state": idle(now)}, incarnation=f"life-{len(b.batches)}", started_at=now
     )
 
 
@@ -232,7 +236,7 @@ def _act(b: WorldBuilder, now: datetime, dice: Dice) -> None:
     if _known(b, which):
         entry = LedgerEntry(
             at=now,
-            action_id=f"{which}-{now:%d%H%M%S}",
+            action_id=f"{which}-{len(b.batches)}",
             state=dice.pick(tuple(ActionState)),
             ref=b.scene.ref(which),
             action="shutdown",

@@ -3,13 +3,13 @@
 from datetime import datetime, timedelta
 
 import pytest
-from tests.unit.daemon.rig import Rig, passing
 
 from reaper.core.facts import HoldPlaced
 from reaper.core.history import History
 from reaper.core.model import Hold, HoldMatcher
 from reaper.core.verdict import Finding, Reason, Verdict
 from reaper.testing import active, hours, idle, minutes, policy, rules, sampled, seconds
+from tests.unit.daemon.rig import Rig, passing
 
 pytestmark = pytest.mark.looptime
 

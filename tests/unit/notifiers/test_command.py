@@ -118,7 +118,7 @@ async def test_cancelled_means_ended(script, tmp_path):
     pids = tmp_path / "pids"
     path = script(f"echo $$ >> {pids}; while :; do sleep 0.1; done")
     telling = asyncio.create_task(CommandNotifier.from_address(f"command:{path}").notify(a_notice()))
-    while not (pids.exists() and pids.read_text()):  # noqa: ASYNC110 - another process writes it
+    while not (pids.exists() and pids.read_text()):
         await asyncio.sleep(0.01)
     telling.cancel()
     with pytest.raises(asyncio.CancelledError):
