@@ -36,7 +36,7 @@ token_file = "/etc/reaper/jupyter.token"
 [[policies]]
 name = "quiet-kernels"
 kind = "jupyter.kernel"
-match = { name = ["*.ipynb"], owner = ["student-*"] }
+match = { scope = ["http://127.0.0.1:*"], name = ["*.ipynb"] }
 rule = "idle"
 timeout = "1h"
 warn_before = "10m"
@@ -332,15 +332,16 @@ _FOUND: dict[Reason, tuple[str, str]] = {
     Reason.ACTIVE: (
         "wait",
         (
-            "A signal of the latest look shows work. The timeout runs from the moment it turns idle; after that the next "
-            "look comes within 5 s, so that the end is dated well."
+            "A signal of the latest look shows work. The timeout runs from the moment it turns idle; after that the "
+            "next look comes within 5 s, so that the end is dated well."
         ),
     ),
     Reason.BUSY_WITHOUT_WORK: (
         "wait",
         (
-            "A kernel says busy while its processes, GPU and served ports are at rest: a cell that sleeps, a deadlock, or "
-            "a wait for another machine. It is kept and named, unless `busy_timeout` is set and has passed."
+            "A kernel says busy while its processes, GPU and served ports are at rest: a cell that sleeps, a "
+            "deadlock, or a wait for another machine. It is kept and named, unless `busy_timeout` is set and has "
+            "passed."
         ),
     ),
     Reason.IDLE: ("reap", "Rule `idle`: the latest activity of any signal is `timeout` ago."),
@@ -361,8 +362,8 @@ _FOUND: dict[Reason, tuple[str, str]] = {
     Reason.DEAD: (
         "reap",
         (
-            "The server says `dead`. It goes whatever the policies say, without timeout, grace or warning; holds, pause, "
-            "`REAPER_ACTIONS`, quiet hours and budgets still stand against it."
+            "The server says `dead`. It goes whatever the policies say, without timeout, grace or warning; holds, "
+            "pause, `REAPER_ACTIONS`, quiet hours and budgets still stand against it."
         ),
     ),
     Reason.NO_POLICY: (
@@ -376,8 +377,8 @@ _FOUND: dict[Reason, tuple[str, str]] = {
     Reason.EVIDENCE_UNKNOWN: (
         "unknown",
         (
-            "A signal was read and says nothing clear: an unknown state, a time that can't be parsed, a GPU that is busy "
-            "with processes that can't be matched."
+            "A signal was read and says nothing clear: an unknown state, a time that can't be parsed, a GPU that is "
+            "busy with processes that can't be matched."
         ),
     ),
     Reason.EVIDENCE_LOST: (
@@ -390,8 +391,8 @@ _FOUND: dict[Reason, tuple[str, str]] = {
     Reason.SOURCE_FAILING: (
         "unknown",
         (
-            "The server did not answer, refused the token, or answered something that is not its API. Unreachable is not "
-            "idle."
+            "The server did not answer, refused the token, or answered something that is not its API. Unreachable is "
+            "not idle."
         ),
     ),
     Reason.RULE_FAILED: (
@@ -453,8 +454,8 @@ _VETOED: dict[Reason, tuple[str, str]] = {
     Reason.NOTICE_UNDELIVERED: (
         "a notifier takes it",
         (
-            "`warn_before` or a `notify` step asks for a warning. It is tried again after 30 s, then less often, every 15 "
-            "min at last."
+            "`warn_before` or a `notify` step asks for a warning. It is tried again after 30 s, then less often, "
+            "every 15 min at last."
         ),
     ),
     Reason.NOTICE_GRACE: (
@@ -670,8 +671,8 @@ _GROUPS: dict[str, tuple[str, str]] = {
     "reaper.providers": (
         "Providers",
         (
-            "A family of resources, named after the first part of its kinds. A class that gives a `Provider`. This version "
-            "starts the provider `jupyter` alone; the kinds that others declare can be named in policies."
+            "A family of resources, named after the first part of its kinds. A class that gives a `Provider`. This "
+            "version starts the provider `jupyter` alone; the kinds that others declare can be named in policies."
         ),
     ),
     "reaper.journals": (

@@ -39,7 +39,7 @@ def run_held(resource: str | None, command: list[str], why: str) -> int:
     Args:
         resource: RESOURCE; None: what this runs in, or everything where that is neither kernel nor terminal.
         command: argv.
-        why: For whoever sees the hold; the command line where it is empty.
+        why: For whoever sees the hold; names the command where it is empty (not its arguments: they may be secret).
 
     Raises:
         ReaperError: There was no hold to be had, so the command was not started.
@@ -47,7 +47,7 @@ def run_held(resource: str | None, command: list[str], why: str) -> int:
     from reaper.cli.reach import naming, open_reach
 
     target = _target(resource)
-    hold = _Hold(target, why or shlex.join(command)[:_LONGEST_WHY])
+    hold = _Hold(target, why or f"while {command[0]} runs"[:_LONGEST_WHY])
     with naming(open_reach()):
         hold.place()
     note(f"holding {target or 'everything'} while {command[0]} runs")

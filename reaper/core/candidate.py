@@ -1,7 +1,7 @@
 """What guards are asked about: a resource, a policy that would reap it, and everything around them. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from reaper.core.history import History
@@ -16,7 +16,7 @@ ONLY_SHOWN = "dry-run"
 """In `Candidate.kept`: it would be reaped, but is only shown; it outlives a dry run, not its parent's end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # made and dropped for each resource of a tick: frozen costs twice
 class Candidate:
     """A resource that a policy would reap, now or at `finding.due_at`.
 
@@ -30,6 +30,7 @@ class Candidate:
         kept: Keys of resources decided so far that are not to be reaped now (children come first);
             `ONLY_SHOWN` where that is because their policy is a dry run.
         now: The tick's instant.
+        applied_at: Since when the policy applies to it in its present form; None: that is not journaled yet.
     """
 
     history: History
@@ -40,6 +41,12 @@ class Candidate:
     children: Mapping[ResourceKey, list[History]]
     kept: Mapping[ResourceKey, object]
     now: datetime
+    applied_at: datetime | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        applied = self.history.applied.get(self.policy.name)
+        current = applied is not None and applied.digest == self.policy.digest(self.ruleset.mode)
+        self.applied_at = applied.at if applied is not None and current else None
 
     @property
     def dead(self) -> bool:
@@ -50,11 +57,3 @@ class Candidate:
     def enforced(self) -> bool:
         """Whether the policy's verdicts are acted on."""
         return self.ruleset.enforced(self.policy)
-
-    @property
-    def applied_at(self) -> datetime | None:
-        """Since when the policy applies to it in its present form; None: that is not journaled yet."""
-        applied = self.history.applied.get(self.policy.name)
-        if applied is None or applied.digest != self.policy.digest(self.ruleset.mode):
-            return None
-        return applied.at

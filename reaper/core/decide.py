@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from reaper.core.candidate import ONLY_SHOWN, Candidate
 from reaper.core.decision import BLIND_AFTER, Decision, Evidence
@@ -122,24 +121,21 @@ def _candidate(history: History, policy: PolicySpec, finding: Finding, tick: _Ti
 
 
 def _conclude(history: History, outlooks: Sequence[Outlook], tick: _Tick) -> Decision:
-    made = partial(
-        Decision,
-        id=_decision_id(history.ref, tick.now, tick.world.seq),
-        at=tick.now,
-        basis=tick.world.seq,
-        ref=history.ref,
-        findings=tuple(outlook.finding for outlook in outlooks),
-        evidence=_evidence(history),
-        config_digest=tick.digest,
-    )
+    now, basis, ref = tick.now, tick.world.seq, history.ref
+    findings = tuple([outlook.finding for outlook in outlooks])
     outlooks = earnest(outlooks)
     chosen = speaker(outlooks)
+    name, evidence = _decision_id(ref, now, basis), _evidence(history)
     if chosen is None:
-        return made()
+        return Decision(id=name, at=now, basis=basis, ref=ref, evidence=evidence, config_digest=tick.digest)
     finding, policy, standing = chosen.finding, chosen.candidate.policy, chosen.standing
     vetoed = finding.verdict is Verdict.REAP and standing
-    due_at, wake_at = instants(outlooks, chosen, tick.now)
-    return made(
+    due_at, wake_at = instants(outlooks, chosen, now)
+    return Decision(
+        id=name,
+        at=now,
+        basis=basis,
+        ref=ref,
         verdict=finding.verdict,
         reason=standing[0].reason if vetoed else finding.reason,
         policy=policy.name,
@@ -150,7 +146,10 @@ def _conclude(history: History, outlooks: Sequence[Outlook], tick: _Tick) -> Dec
         enforced=chosen.candidate.enforced,
         notify=chosen.notify,
         blind_since=blind_since(chosen),
+        findings=findings,
         vetoes=standing,
+        evidence=evidence,
+        config_digest=tick.digest,
     )
 
 

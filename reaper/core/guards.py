@@ -54,7 +54,7 @@ def _protected(c: Candidate) -> Veto | None:
 
 
 def _held(c: Candidate) -> Veto | None:
-    holds = c.world.holds_on(c.history.ref, c.now)
+    holds = c.world.holds_on(c.history.ref, c.now) if c.world.holds else []
     if holds:
         longest = max(holds, key=lambda hold: (hold.expires_at is None, hold.expires_at or c.now, hold.id))
         detail = f"{longest.id} by {longest.who}: {longest.why}"
@@ -126,6 +126,8 @@ def _incomplete_poll(c: Candidate) -> Veto | None:
 
 
 def _active_child(c: Candidate) -> Veto | None:
+    if not c.children:
+        return None
     kept = []
     for child in c.children.get(c.history.ref.key, ()):
         state = c.kept.get(child.ref.key, c)

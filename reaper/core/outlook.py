@@ -11,7 +11,7 @@ from reaper.core.candidate import Candidate
 from reaper.core.guards import vetoes
 from reaper.core.ruleset import QuietHours
 from reaper.core.verdict import Finding, Reason, Verdict, Veto, merge
-from reaper.core.warning import notice_delivered_at, notice_retry_at
+from reaper.core.warning import notice_retry_at
 
 __all__ = ["Outlook", "blind_since", "consider", "earnest", "instants", "speaker"]
 
@@ -21,7 +21,11 @@ _STAYS = (Reason.PROTECTED, Reason.PAUSED, Reason.ACTION_NOT_ALLOWED, Reason.BLO
 """Vetoes without an end that will still stand when something that waits is due, if nothing happens."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_UNTOLD = (Reason.NOTICE_UNDELIVERED, Reason.BLOCKED)
+"""Vetoes that a delivered warning ends."""
+
+
+@dataclass(slots=True, kw_only=True)  # made and dropped for each resource of a tick: frozen costs twice
 class Outlook:
     """One policy's finding on one resource, weighed.
 
@@ -58,7 +62,7 @@ def consider(candidate: Candidate) -> Outlook:
         standing = tuple(veto for veto in against if _outlasts(veto, finding))
     foreseen = _foresee(candidate, standing)
     wakes = (*own, *(veto.until for veto in standing if veto.until is not None))
-    if candidate.dead or candidate.policy.notice_gap is None or notice_delivered_at(candidate) is not None:
+    if not any(veto.reason in _UNTOLD for veto in against):
         return Outlook(candidate=candidate, standing=standing, act_at=foreseen, wakes=wakes)
     tell_at = _tell_at(candidate, against, foreseen)
     if tell_at is not None and _settled(finding):
@@ -78,6 +82,8 @@ def speaker(outlooks: Sequence[Outlook]) -> Outlook | None:
     The findings are merged; but a policy that can't reap now never stops another that can, and one
     whose warning is due speaks until it is sent.
     """
+    if len(outlooks) == 1:
+        return outlooks[0]
     merged = merge([outlook.finding for outlook in outlooks])
     chosen = next((outlook for outlook in outlooks if outlook.finding is merged), None)
     if chosen is None or chosen.finding.verdict is Verdict.KEEP:
@@ -95,11 +101,8 @@ def earnest(outlooks: Sequence[Outlook]) -> Sequence[Outlook]:
     """
     if len(outlooks) == 1:
         return outlooks
-    return [
-        outlook
-        for outlook in outlooks
-        if outlook.candidate.enforced or outlook.finding.verdict is Verdict.KEEP
-    ] or outlooks
+    left = [o for o in outlooks if o.candidate.enforced or o.finding.verdict is Verdict.KEEP]
+    return left or outlooks
 
 
 def instants(
@@ -141,7 +144,7 @@ def _foresee(c: Candidate, standing: Sequence[Veto]) -> datetime | None:
         return None
     at = c.finding.due_at or c.now
     for veto in standing:
-        if veto.reason in (Reason.NOTICE_UNDELIVERED, Reason.BLOCKED):
+        if veto.reason in _UNTOLD:
             continue
         if veto.until is None:
             return None

@@ -150,7 +150,14 @@ class PolicySpec:
     mode: Mode = Mode.ENFORCE
     warn_before: timedelta = timedelta(0)
     minimum_age: timedelta = timedelta(0)
+    _ladder_gap: timedelta | None = field(default=None, init=False, repr=False, compare=False)
     _digests: dict[Mode, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        acts_after = [i for i, step in enumerate(self.steps[:-1], 1) if step.action == "notify"]
+        if acts_after:
+            gap = sum((step.after for step in self.steps[acts_after[0] :]), timedelta(0))
+            object.__setattr__(self, "_ladder_gap", gap)
 
     @property
     def action(self) -> str:
@@ -160,22 +167,12 @@ class PolicySpec:
     @property
     def notice_lead(self) -> timedelta:
         """How long before the rule's deadline the notice goes out; zero: at the deadline."""
-        return timedelta(0) if self._ladder_gap() is not None else self.warn_before
+        return self.warn_before if self._ladder_gap is None else timedelta(0)
 
     @property
     def notice_gap(self) -> timedelta | None:
         """How long after the delivered notice the act may come; None: no notice is asked for."""
-        gap = self._ladder_gap()
-        if gap is not None:
-            return gap
-        return self.warn_before or None
-
-    def _ladder_gap(self) -> timedelta | None:
-        last = len(self.steps) - 1
-        notices = [i for i, step in enumerate(self.steps[:last]) if step.action == "notify"]
-        if not notices:
-            return None
-        return sum((step.after for step in self.steps[notices[0] + 1 :]), timedelta(0))
+        return (self.warn_before or None) if self._ladder_gap is None else self._ladder_gap
 
     def applies_to(self, resource: Resource) -> bool:
         """Tell whether it is about this resource. Pure."""

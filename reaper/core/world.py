@@ -287,12 +287,14 @@ class World:
         self._settle(history)
 
     def _settle(self, history: History) -> None:
-        """Forget an action that a complete later look shows to have had no effect: what comes next is a new one."""
-        action, source = history.action, self.sources.get(history.source)
-        if action is None or action.state not in _SETTLES_AFTER or source is None:
+        """Forget an action that a later look shows to have had no effect: what comes next is a new one.
+
+        A look that sees it alive is enough, also when something else at its source could not be read.
+        """
+        action = history.action
+        if action is None or action.state not in _SETTLES_AFTER:
             return
-        shown_from, complete_at = action.at + _SETTLES_AFTER[action.state], source.last_complete_at
-        if complete_at is not None and shown_from < complete_at <= history.last_seen_at:
+        if action.at + _SETTLES_AFTER[action.state] < history.last_seen_at:
             history.action = None
 
     def _fold(self, observation: Observation, poll: Poll, previous: datetime | None, delta: Delta) -> None:
@@ -302,7 +304,7 @@ class World:
             raise ValueError(msg)
         run, at = history.runs.get(observation.signal), poll.started_at
         if run is not None and run.continued_by(observation, at, previous, self.max_gap):
-            history.runs[observation.signal] = replace(run, last_at=at, looks=run.looks + 1)
+            history.runs[observation.signal] = run.extended(at)
             delta.extended.append((history.ref, observation.signal))
             return
         opened = Run.opened_by(observation, at, run, self.max_gap)
@@ -325,12 +327,13 @@ class World:
 
     def _source_holds(self, collected: Collected, delta: Delta) -> None:
         poll = collected.poll
-        if not poll.complete or poll.targets is not None:
-            return  # what can't be read still protects
+        whole = poll.complete and poll.targets is None  # what can't be read still protects
         prefix = f"{poll.source}#"
         told = {hold.id: hold for hold in (_owned(hold, prefix) for hold in collected.holds)}
         for known in [hold for hold in self.holds.values() if hold.id.startswith(prefix)]:
             fresh = told.get(known.id)
+            if fresh is None and not whole:
+                continue
             if fresh is None:
                 delta.facts.append(HoldReleased(at=poll.started_at, hold_id=known.id, who=poll.source))
             elif _same_hold(known, fresh):

@@ -19,7 +19,7 @@ from reaper.core.facts import ActionState, LedgerEntry
 from reaper.core.model import ResourceRef
 from reaper.core.plan import limited
 from reaper.core.verdict import Verdict
-from reaper.daemon.looking import Looking, Watch
+from reaper.daemon.looking import BASELINE, Looking, Watch
 from reaper.daemon.metrics import Metrics
 from reaper.daemon.notices import Notices
 from reaper.daemon.recorder import Recorder
@@ -28,6 +28,8 @@ from reaper.errors import ActionDenied, ActionUnavailable, JournalError, Outcome
 
 __all__ = ["Acting", "Outcome"]
 
+_RECENT = 2 * BASELINE
+"""How old the look before the fresh one may be, so that what is sampled between the two is the present."""
 _AT_ONCE = 8
 """Acts at the same time: a kernel that ignores signals takes 5 s to end, and must not hold up the others."""
 
@@ -113,14 +115,30 @@ class Acting:
         watch = self._looking.watches.get(name)
         if watch is None:
             return [(decision.ref, "abandoned", "its source has ended") for decision in group]
-        asked_at = self._clock.now()
-        await self._looking.look(watch, tuple(decision.ref for decision in group))
+        refs = tuple(decision.ref for decision in group)
+        before, asked_at = watch.last_at, self._clock.now()
+        await self._looking.look(watch, refs)
+        if self._averaged(group, before):
+            await asyncio.sleep(BASELINE.total_seconds())
+            asked_at = self._clock.now()
+            await self._looking.look(watch, refs)
         looked_at = self._clock.now()
         return list(
             await asyncio.gather(
                 *(self._reap_one(watch, one, asked_at, looked_at, approved=approved) for one in group)
             )
         )
+
+    def _averaged(self, group: list[Decision], before: datetime | None) -> bool:
+        """Tell whether the fresh look's sampled signals speak of a long time, in which the last seconds don't show.
+
+        Work that began a minute ago is a tenth of ten minutes' mean. Deadlines have a look shortly before them;
+        what was due already (after a restart, a pause, from cron, approved by a person) has not.
+        """
+        if before is not None and self._clock.now() - before <= _RECENT:
+            return False
+        live = self._recorder.world.live
+        return any((h := live.get(one.ref.key)) is not None and h.resource.required_signals for one in group)
 
     async def _reap_one(
         self, watch: Watch, planned: Decision, asked_at: datetime, looked_at: datetime, *, approved: bool
@@ -157,6 +175,9 @@ class Acting:
             return f"the fresh look says {decision.verdict.value}: {decision.reason.prose}"
         if not decision.enforced and not approved:
             return "it is a dry run now"
+        policy = self._rules.ruleset.policy(decision.policy or "")
+        if not decision.enforced and policy is not None and policy.notice_gap is not None:
+            return "a warning must be delivered first, and in dry run nobody is warned but the log"
         if not self._recorder.healthy:
             return f"the journal can't be written: {self._recorder.failure}"
         return decision
@@ -224,6 +245,7 @@ class Acting:
                 ActionState.UNKNOWN,
                 str(error) or f"no answer within {self._rules.setup.action_deadline:g} s",
             )
+            self._looking.doubt(entry)
         except asyncio.CancelledError:
             self._finish(started, ActionState.UNKNOWN, "reaper stopped before the answer came")
             await asyncio.shield(self._recorder.flush())

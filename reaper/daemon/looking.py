@@ -10,7 +10,7 @@ import structlog
 
 from reaper.clock import Clock
 from reaper.core.decide import Decision
-from reaper.core.facts import ActionState
+from reaper.core.facts import ActionState, LedgerEntry
 from reaper.core.history import History
 from reaper.core.model import Collected, Poll, ResourceKey, ResourceRef
 from reaper.core.verdict import Reason, Verdict
@@ -103,6 +103,7 @@ class Looking:
         self._poll_id = recorder.world.last_poll_id
         self._memos: dict[str, dict[str, object]] = {}
         self._discovering = asyncio.Lock()
+        self._doubtful: dict[ResourceRef, LedgerEntry] = {}
 
     @property
     def discovering(self) -> bool:
@@ -111,10 +112,13 @@ class Looking:
 
     async def replace(self, providers: tuple[Provider, ...]) -> None:
         """Go on with other providers, after a reload: a source of the same name keeps its history."""
-        old, self.providers = self.providers, providers
-        await self.discover(self._clock.now())
+        async with self._discovering:  # one that is under way ends with the providers it began with
+            old, self.providers = self.providers, providers
+            await self._discover(self._clock.now())
+        used = {id(watch.provider) for watch in self.watches.values()}
         for provider in old:
-            await provider.close()
+            if id(provider) not in used:
+                await provider.close()
 
     def remember(self, memos: dict[str, dict[str, object]]) -> None:
         """Take what looks before a restart left for their providers."""
@@ -124,10 +128,9 @@ class Looking:
         """Find sources that came and went; may take as long as a look."""
         async with self._discovering:
             await self._discover(now)
-            self.discovered = True
-            self.discover_at = self._clock.now() + min(_DISCOVERY, self._rules.setup.poll_interval)
 
     async def _discover(self, now: datetime) -> None:
+        unsure = set()
         for provider in self.providers:
             try:
                 async with asyncio.timeout(self._rules.setup.look_deadline):
@@ -135,6 +138,7 @@ class Looking:
             except (ReaperError, TimeoutError) as error:
                 problem = str(error) or f"no answer within {self._rules.setup.look_deadline:g} s"
                 self._report_problems(provider.name, (problem,))
+                unsure.add(provider.name)
                 continue
             self._report_problems(provider.name, found.problems)
             known = {name for name, watch in self.watches.items() if watch.provider is provider}
@@ -149,9 +153,14 @@ class Looking:
                 }
                 for name in (known | journaled) - names:
                     await self._end(name, now)
+            else:
+                unsure.add(provider.name)
             self.required = {name for name in self.required if name not in known} | set(found.required)
-        for name in [name for name, watch in self.watches.items() if watch.provider not in self.providers]:
-            await self._end(name, now)
+        for name, watch in list(self.watches.items()):
+            if watch.provider not in self.providers and watch.provider.name not in unsure:
+                await self._end(name, now)
+        self.discovered = True
+        self.discover_at = self._clock.now() + min(_DISCOVERY, self._rules.setup.poll_interval)
 
     def due(self, now: datetime) -> list[Watch]:
         """Give the sources that are to be looked at now and are not being looked at."""
@@ -202,6 +211,10 @@ class Looking:
                 watch.sooner(baseline)
             if _work_ended_or_unseen(before.get(decision.ref.key), decision):
                 watch.sooner(max(watch.last_at + AFTER_WORK, now))
+
+    def doubt(self, entry: LedgerEntry) -> None:
+        """Remember an act whose answer left it open whether it had an effect: a look will tell."""
+        self._doubtful[entry.ref] = entry
 
     async def close(self) -> None:
         """Close all providers."""
@@ -266,6 +279,7 @@ class Looking:
             )
         for history in delta.gone:
             self._note_gone(history, poll.started_at)
+        self._note_alive()
         watch.complete_once = watch.complete_once or poll.complete
         self._metrics.poll(watch.name, "complete" if poll.complete else "failed", poll.started_at)
 
@@ -275,6 +289,20 @@ class Looking:
         if action is not None and action.state is ActionState.UNKNOWN:
             outcome = "gone at the next complete look"
             self._recorder.facts(replace(action, at=at, state=ActionState.SUCCEEDED, outcome=outcome))
+
+    def _note_alive(self) -> None:
+        """An act in doubt on what a complete look shows to be alive has failed, and is not repeated at once."""
+        world = self._recorder.world
+        for ref, entry in list(self._doubtful.items()):
+            history = world.live.get(ref.key)
+            if history is None or history.ref != ref:
+                del self._doubtful[ref]
+            elif history.action is None:  # settled by this look
+                del self._doubtful[ref]
+                outcome = f"{entry.outcome}; a complete look shows that it had no effect"
+                self._recorder.facts(
+                    replace(entry, at=self._clock.now(), state=ActionState.FAILED, outcome=outcome)
+                )
 
     async def _end(self, name: str, now: datetime) -> None:
         """A source is no more: so is everything in it."""

@@ -242,6 +242,7 @@ class Daemon:
         self.ticks += 1
         self.ticked.set()
         await self.recorder.flush()
+        self.metrics.pending(self.recorder.pending)
         return the_plan
 
     def _refresh_rules(self, now: datetime) -> None:
@@ -364,4 +365,3 @@ class Daemon:
         self.metrics.paused(self.world.is_paused(the_plan.at))
         dues = [decision.due_at for decision in the_plan.decisions if decision.due_at is not None]
         self.metrics.next_deadline(min(dues, default=None))
-        self.metrics.pending(self.recorder.pending)

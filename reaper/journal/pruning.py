@@ -35,7 +35,7 @@ _UNNAMED = """
 _FORGOTTEN = """
     SELECT id FROM sources WHERE id NOT IN (SELECT source FROM lives)
         AND id NOT IN (SELECT source FROM polls WHERE seq > :seq)
-        AND id IS NOT (SELECT source FROM polls ORDER BY seq DESC LIMIT 1)"""
+        AND id IS NOT (SELECT source FROM polls WHERE seq <= :seq ORDER BY seq DESC LIMIT 1)"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from reaper.journal.rows import activity_number, ago, body, decision_body, micro
 
 __all__ = ["Writer", "settle"]
 
-_MANY_RECENT = 16384
+MANY_RECENT = 16384
 """Rows that collect before they are moved: some two hundred looks at 200 resources, moved in some 30 ms."""
 
 _ARCHIVE = """
@@ -190,7 +190,7 @@ class Writer:
         many("UPDATE heads SET last_seq = ? WHERE life = ? AND nr = ?", rows.closed)
         many("UPDATE heads SET extra = extra + 1 WHERE life = ? AND nr = ?", rows.extra)
         mirror.recent += len(rows.archived)
-        if mirror.recent >= _MANY_RECENT:
+        if mirror.recent >= MANY_RECENT:
             settle(self._connection)
             mirror.recent = 0
 

@@ -3,10 +3,13 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from reaper.core.history import History, Run, later
 from reaper.core.model import Activity
 from reaper.core.verdict import Reason
+
+_signal = attrgetter("signal")
 
 __all__ = ["WORK_SIGNALS", "Assessment", "assess", "busy_without_work"]
 
@@ -14,7 +17,7 @@ WORK_SIGNALS = ("process", "gpu", "peers")
 """Signals of work itself, against which a kernel's claim to be busy can be held."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # made and dropped for each resource of a tick: frozen costs twice
 class Assessment:
     """What the latest look says of a resource.
 
@@ -44,15 +47,19 @@ def assess(history: History, leave_out: Collection[str] = ()) -> Assessment:
             since=history.failing_since,
             detail=history.failure,
         )
-    seen = sorted(history.current(), key=lambda run: run.signal)
-    if leave_out:
-        seen = [run for run in seen if run.signal not in leave_out]
-    active = [run for run in seen if run.activity is Activity.ACTIVE]
+    seen, active, unknown = [], [], []
+    for run in history.current():
+        if run.signal in leave_out:
+            continue
+        seen.append(run)
+        if run.activity is Activity.ACTIVE:
+            active.append(run)
+        elif run.activity is Activity.UNKNOWN:
+            unknown.append(run)
     if active:
         return _said(Activity.ACTIVE, Reason.ACTIVE, active, None)
-    unknown = [run for run in seen if run.activity is Activity.UNKNOWN]
     if unknown:
-        since = min(run.held_since for run in unknown)
+        since = min([run.held_since for run in unknown])
         return _said(Activity.UNKNOWN, Reason.EVIDENCE_UNKNOWN, unknown, since)
     missing = history.missing()
     if missing:
@@ -64,22 +71,25 @@ def assess(history: History, leave_out: Collection[str] = ()) -> Assessment:
 
 def busy_without_work(history: History) -> Run | None:
     """Give the run of `execution_state` where it alone says active, and evidence of work says idle. Pure."""
-    seen = history.current() if history.failing_since is None else []
-    active = [run for run in seen if run.activity is Activity.ACTIVE]
-    if [run.signal for run in active] != ["execution_state"]:
+    busy = history.runs.get("execution_state")
+    if busy is None or busy.activity is not Activity.ACTIVE or history.failing_since is not None:
+        return None
+    seen = history.current()
+    if [run for run in seen if run.activity is Activity.ACTIVE] != [busy]:
         return None
     work = [run for run in seen if run.signal in WORK_SIGNALS]
     if any(run.signal == "process" for run in work) and all(run.activity is Activity.IDLE for run in work):
-        return active[0]
+        return busy
     return None
 
 
-def _said(activity: Activity, reason: Reason, runs: Sequence[Run], since: datetime | None) -> Assessment:
+def _said(activity: Activity, reason: Reason, runs: list[Run], since: datetime | None) -> Assessment:
+    runs.sort(key=_signal)
     return Assessment(
         activity=activity,
         reason=reason,
         since=since,
-        signals=tuple(run.signal for run in runs),
+        signals=tuple([run.signal for run in runs]),
         detail="; ".join([f"{run.signal}: {run.value}" for run in runs]),
     )
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from reaper.core.batch import Batch, fold_facts, fold_look
 from reaper.core.decide import decide, newly_applied
-from reaper.core.facts import ConfigLoaded
+from reaper.core.facts import ConfigLoaded, Fact
 from reaper.core.model import Activity, Collected, Observation, Poll, Resource, ResourceRef
 from reaper.core.ruleset import Mode, PolicySpec, Ruleset, Step
 from reaper.core.world import World
@@ -30,6 +30,8 @@ __all__ = ["Fleet", "rebuild_state", "thirty_days", "write_tick"]
 START = datetime(2026, 11, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 MAX_GAP = timedelta(minutes=3)
+_Said = dict[str, tuple[Activity, datetime | None, str]]
+
 SOURCE = "jupyter:http://127.0.0.1:8888/"
 
 
@@ -70,12 +72,20 @@ class Fleet:
         self._polls += 1
         for number in self._at_work:
             self._said[number] = self._say(number, self._said[number])
-        observations = [
-            Observation(ref=self._resources[number].ref, signal=signal, activity=one[0], evidence_at=one[1], value=one[2],
-                        covers_from=self.now - MINUTE if signal in {"process", "gpu"} else None)
-            for number, said in enumerate(self._said)
-            for signal, one in said.items()
-        ]  # fmt: skip
+        observations = []
+        for resource, said in zip(self._resources, self._said, strict=True):
+            for signal, (activity, at, value) in said.items():
+                since = self.now - MINUTE if signal in {"process", "gpu"} else None
+                observations.append(
+                    Observation(
+                        ref=resource.ref,
+                        signal=signal,
+                        activity=activity,
+                        evidence_at=at,
+                        value=value,
+                        covers_from=since,
+                    )
+                )
         poll = Poll(id=self._polls, source=SOURCE, started_at=self.now, finished_at=self.now, complete=True)
         memo = {"cpu": {resource.ref.id: [1234.5, 17, self._polls] for resource in self._resources}}
         looked = Collected(
@@ -85,7 +95,7 @@ class Fleet:
 
     def decide(self) -> Batch | None:
         """Decide, as a tick of the daemon does: what to journal of it, if anything."""
-        facts = tuple(newly_applied(self.world, self.ruleset, self.now))
+        facts: tuple[Fact, ...] = tuple(newly_applied(self.world, self.ruleset, self.now))
         if not self._kept:
             facts += (ConfigLoaded(at=self.now, digest=self.ruleset.digest(), body=self.ruleset.body()),)
         fresh = []
@@ -96,23 +106,18 @@ class Fleet:
                 fresh.append(decision)
         return fold_facts(self.world, facts, tuple(fresh)) if facts or fresh else None
 
-    def _say(
-        self, number: int, before: dict[str, tuple[Activity, datetime | None, str]]
-    ) -> dict[str, tuple[Activity, datetime | None, str]]:
-        chance, now = self._random.random, self.now
-        busy = (not before or before["execution_state"][0] is not Activity.ACTIVE) if chance() < 0.1 or self._worst else (
-            bool(before) and before["execution_state"][0] is Activity.ACTIVE
-        )  # fmt: skip
-        idle = number not in self._at_work
-        load = "0.00 core" if idle else f"{self._random.randrange(1, 400) / 100:.2f} core"
-        saved = now if not before or self._worst or chance() < 0.1 else before["notebook_saved"][1]
-        used = f"{self._random.randrange(100)} %" if self._worst and not idle else "no GPU open"
+    def _say(self, number: int, before: _Said) -> _Said:
+        chance, now, working = self._random.random, self.now, number in self._at_work
+        busy = bool(before) and before["execution_state"][0] is Activity.ACTIVE
+        if working and (self._worst or chance() < 0.1):
+            busy = not busy
+        saved = before["notebook_saved"][1] if before and not self._worst and chance() > 0.1 else now
+        load = f"{self._random.randrange(1, 400) / 100:.2f} core" if working else "0.00 core"
+        used = f"{self._random.randrange(100)} %" if working and self._worst else "no GPU open"
         return {
-            "execution_state": (Activity.ACTIVE, None, "busy")
-            if busy and not idle
-            else (Activity.IDLE, None, "idle"),
+            "execution_state": (Activity.ACTIVE, None, "busy") if busy else (Activity.IDLE, None, "idle"),
             "last_activity": (Activity.IDLE, now - timedelta(seconds=chance() * 60), ""),
-            "process": (Activity.IDLE if idle else Activity.ACTIVE, None, load),
+            "process": (Activity.ACTIVE if working else Activity.IDLE, None, load),
             "gpu": (Activity.IDLE, None, used),
             "notebook_saved": (Activity.IDLE, saved, "work/train.ipynb"),
         }
@@ -229,7 +234,9 @@ def _fill(path: Path, fleet: Fleet, minutes: int) -> int:
         connection.execute("INSERT INTO batches VALUES (?, ?)", (seq + number, at))
         row = (seq + number, poll[1] + number, poll[2], at, 0, 1, None, None, None, None)
         counts = (poll[10] + number, poll[11] + number, poll[12] + number)
-        connection.execute(f"INSERT INTO polls VALUES ({', '.join('?' * 13)})", (*row, *counts))
+        connection.execute(
+            "INSERT INTO polls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, *counts)
+        )
     connection.execute(
         """WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < :last)
         INSERT INTO runs SELECT life, nr, iif(n, :seq + n, first_seq), iif(n, :seq + n, :seq), activity, 30000000 + n,

@@ -1,19 +1,28 @@
-"""`reaper` that kills itself: `python tests/e2e/crashing.py POINT COMMAND...`.
+"""`reaper` that kills itself: `python tests/e2e/crashing.py POINT COMMAND...`, or with other constants.
+
+`tuned:{"drain_grace": 1, "retry_s": 1}` in the place of a point sets fields of the daemon's `Setup` and the
+first pause before an undelivered warning is tried again, so that a test need not wait for the real ones.
 
 Only the test's launcher knows of the points: it wraps the journal's `write` and the source's `collect` before
 it hands over to `reaper.cli.app.main`. The product has no such switch.
 """
 
 import asyncio
+import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
+from reaper.cli import wiring
+from reaper.core import warning
 from reaper.core.batch import Batch
 from reaper.core.facts import LedgerEntry
 from reaper.core.model import Collected
+from reaper.daemon.rules import Setup
 from reaper.journal.sqlite import SqliteJournal
 from reaper.plugins import Look
 from reaper.providers.jupyter import source as jupyter
@@ -86,10 +95,19 @@ def _wrap_collect() -> None:
     jupyter.JupyterSource.collect = wrapped  # type: ignore[method-assign]
 
 
+def _tune(wanted: dict[str, Any]) -> None:
+    retry_s = wanted.pop("retry_s", None)
+    if retry_s is not None:
+        warning._RETRY_FIRST = timedelta(seconds=retry_s)
+    setattr(wiring, "Setup", partial(Setup, **wanted))  # noqa: B010 - mypy: the module exports it to nobody
+
+
 def main() -> None:
     """Arrange the end, and start."""
     point = sys.argv.pop(1)
-    if point == FRESH_LOOK:
+    if point.startswith("tuned:"):
+        _tune(json.loads(point.removeprefix("tuned:")))
+    elif point == FRESH_LOOK:
         _wrap_collect()
     else:
         before, wanted = WRITES[point]

@@ -9,10 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ import aiohttp
 import pytest
 
 from reaper.core.facts import Fact, LedgerEntry
-from reaper.core.model import ResourceRef
 from reaper.journal.sqlite import SqliteJournal
 from reaper.plugins import LedgerQuery
 from tests.e2e.proxy import Gate, Seen
@@ -73,8 +71,10 @@ class Daemon:
         return Journal(self.journal_path)
 
     def start(self, *, point: str | None = None, **env: str) -> None:
-        """Start it; with a point it kills itself there."""
-        command = [sys.executable, "-m", "reaper"] if point is None else [sys.executable, str(_CRASHING), point]
+        """Start it; with a point it kills itself there, or is tuned (see `crashing.py`)."""
+        command = (
+            [sys.executable, "-m", "reaper"] if point is None else [sys.executable, str(_CRASHING), point]
+        )
         self.runs += 1
         log = (self.folder / f"log-{self.runs}").open("wb")
         self._logs.append(log)
@@ -146,14 +146,18 @@ class Daemon:
         return event
 
     async def ask(self, path: str, method: str = "GET", **kwargs: Any) -> Any:
-        """Ask its API; None while nobody answers."""
+        """Ask its API; None while nobody listens. It answers within ten seconds."""
         connector = aiohttp.UnixConnector(str(self.folder / "s"))
         try:
             async with (
-                aiohttp.ClientSession("http://localhost", connector=connector) as session,
+                aiohttp.ClientSession(
+                    "http://localhost", connector=connector, timeout=aiohttp.ClientTimeout(total=10)
+                ) as session,
                 session.request(method, path, **kwargs) as answer,
             ):
                 return await answer.json()
+        except TimeoutError:
+            pytest.fail(f"{method} {path}: no answer; the daemon says:\n{self.log()[-4000:]}")
         except (aiohttp.ClientError, OSError):
             return None
 
@@ -171,7 +175,9 @@ class Daemon:
         row: dict[str, Any] = await until(lambda: self.row(resource_id), f"{resource_id} in status")
         return row
 
-    async def shows(self, resource_id: str, deadline_s: float = DEADLINE_S, **wanted: object) -> dict[str, Any]:
+    async def shows(
+        self, resource_id: str, deadline_s: float = DEADLINE_S, **wanted: object
+    ) -> dict[str, Any]:
         """Wait until a resource's row says that, and give it."""
         last: list[Any] = []
 
@@ -212,12 +218,13 @@ class Journal:
         """Give the ledger's states of one resource, in order."""
         return [entry.state.value for entry in await self.ledger(resource_id)]
 
-    async def lives(self) -> list[ResourceRef]:
-        """Give what it says is alive."""
+    async def polls(self) -> tuple[int, int]:
+        """Give how many looks it holds, and the number of its last batch."""
         journal = SqliteJournal(self.path)
         await journal.open(write=False)
         try:
-            return [life.resource.ref for life in (await journal.load()).lives]
+            image = await journal.load()
+            return image.polls, image.seq
         finally:
             await journal.close()
 
@@ -246,13 +253,3 @@ async def daemon_place(**settings: object) -> AsyncIterator[Daemon]:
             yield daemon
         finally:
             daemon.close()
-
-
-def plus(text: str, seconds: float) -> datetime:
-    """Read an instant and add to it."""
-    return datetime.fromisoformat(text) + timedelta(seconds=seconds)
-
-
-def token_env(url: str, token: str) -> Mapping[str, str]:
-    """Name a server in settings."""
-    return {"jupyter__url": url, "jupyter__token": token}

@@ -82,11 +82,17 @@ class Proxy:
     Args:
         server_url: Of the real server, with its base path.
         only: Ids of the kernels that it lets be seen; None: all. Sessions follow; there are no terminals then.
+
+    Attributes:
+        url: Where the daemon is to go.
+        seen: Every request, in order.
+        token: Forwarded in the place of the daemon's, while set.
     """
 
     def __init__(self, server_url: str, *, only: Collection[str] | None = None) -> None:
         self.only = None if only is None else set(only)
         self.seen: list[Seen] = []
+        self.token: str | None = None
         self.url = ""
         self._server = URL(server_url)
         self._rules: list[tuple[str, str, Answer]] = []
@@ -177,6 +183,25 @@ class Proxy:
         """Count the answers to `GET api/kernels`."""
         return sum(s.path == "api/kernels" and s.answered is not None for s in self.seen)
 
+    def with_token(self, token: str) -> Callable[[], None]:
+        """Forward another token than the daemon's. Gives how to end that."""
+        self.token = token
+
+        def mend() -> None:
+            self.token = None
+
+        return mend
+
+    async def further_requests(self, count: int, deadline_s: float = DEADLINE_S) -> None:
+        """Wait until so many more requests were answered."""
+        before = sum(seen.answered is not None for seen in self.seen)
+
+        def enough() -> bool:
+            return sum(seen.answered is not None for seen in self.seen) >= before + count
+
+        async with asyncio.timeout(deadline_s), self._changed:
+            await self._changed.wait_for(enough)
+
     async def further_looks(self, count: int, deadline_s: float = DEADLINE_S) -> None:
         """Wait until so many more looks that begin from now on were answered."""
         begun = time.time()
@@ -217,6 +242,8 @@ class Proxy:
         assert self._session is not None
         headers = {k: v for k, v in request.headers.items() if k.lower() not in {"host", "content-length"}}
         headers["Host"] = self._server.authority
+        if self.token is not None:
+            headers["Authorization"] = f"token {self.token}"
         url = self._server.join(URL(request.path_qs.removeprefix("/"), encoded=True))
         async with self._session.request(
             seen.method, url, headers=headers, data=body or None, allow_redirects=False

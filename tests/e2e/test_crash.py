@@ -104,8 +104,8 @@ class Story:
 @pytest.fixture(scope="module")
 def stories(request: pytest.FixtureRequest) -> dict[tuple[str, str], Story | BaseException]:
     """Run all chosen scenarios on one server, some at a time, each with a kernel and a proxy of its own."""
-    chosen = [
-        (item.callspec.params["point"], item.callspec.params["zone"])
+    chosen: list[tuple[str, str]] = [
+        (str(item.callspec.params["point"]), str(item.callspec.params["zone"]))
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.path == request.path and "point" in item.fixturenames
     ]
@@ -136,9 +136,7 @@ def test_a_crash_leads_to_one_effective_delete(
     assert len(story.applied) == 1, "the policy applied anew after the restart"
 
 
-async def _all(
-    folder: Path, chosen: list[tuple[str, str]]
-) -> dict[tuple[str, str], Story | BaseException]:
+async def _all(folder: Path, chosen: list[tuple[str, str]]) -> dict[tuple[str, str], Story | BaseException]:
     async with running_jupyter_async(
         folder / "jupyter", terminals=False, environ={"TZ": "America/New_York"}
     ) as server:
@@ -180,13 +178,13 @@ async def _crash(server: JupyterServer, point: str, zone: str) -> Story:
             second = proxy.hold("DELETE", "*")
             await daemon.reaching(second)
             late.release()
-            await until(lambda: proxy.effective(), "the late DELETE")
+            await until(proxy.effective, "the late DELETE")
             second.release()
 
         async def told() -> bool:
             return (await daemon.journal.states(kernel_id))[-1:] == ["SUCCEEDED"]
 
-        await until(lambda: proxy.effective(), f"the DELETE after {point}", BOUND_S)
+        await until(proxy.effective, f"the DELETE after {point}", BOUND_S)
         await until(told, f"the outcome after {point}", BOUND_S)
         assert time.monotonic() - restarted < BOUND_S
         sent = len(proxy.deletes())

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -174,7 +173,10 @@ async def reaper_in_process(
     control = DaemonControl(daemon)
     listen = [parse_listen(text) for text in settings.listen]
     try:
-        async with serve(make_app(control, api_token=settings.api_token), listen), asyncio.TaskGroup() as tasks:
+        async with (
+            serve(make_app(control, api_token=settings.api_token), listen),
+            asyncio.TaskGroup() as tasks,
+        ):
             running = tasks.create_task(daemon.run())
             try:
                 yield Reaper(daemon=daemon, control=control, environ=environ)
@@ -198,7 +200,11 @@ async def daemon_process(
     """
     with log.open("ab") as out:
         process = await asyncio.create_subprocess_exec(
-            *(argv or (REAPER, "run")), env=dict(environ), stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out
+            *(argv or (REAPER, "run")),
+            env=dict(environ),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
         )
     try:
         yield process
@@ -248,7 +254,9 @@ def kernel_process(server: JupyterServer, kernel_id: str) -> psutil.Process | No
     """Find a kernel's process by its command line, as it lives now."""
     for process in psutil.Process(server.pid).children():
         with contextlib.suppress(psutil.Error):
-            if any(part.endswith(f"kernel-{kernel_id}.json") for part in process.cmdline()) and lives(process):
+            if any(part.endswith(f"kernel-{kernel_id}.json") for part in process.cmdline()) and lives(
+                process
+            ):
                 return process
     return None
 
@@ -325,7 +333,9 @@ class Account:
 
     def evidence(self, signal: str) -> dict[str, Any]:
         """Give one signal as the last `explain` has it."""
-        found: dict[str, Any] = next(e for e in self.explained["decision"]["evidence"] if e["signal"] == signal)
+        found: dict[str, Any] = next(
+            e for e in self.explained["decision"]["evidence"] if e["signal"] == signal
+        )
         return found
 
 
@@ -399,9 +409,14 @@ async def true_within(condition: Callable[[], bool], *, what: str, deadline_s: f
     await wait_until(answer, what=what, deadline_s=deadline_s)
 
 
-async def each(*work: Awaitable[Any]) -> list[Any]:
-    """Do several things at once; the first that fails ends all."""
-    return list(await asyncio.gather(*work))
+async def patiently(condition: Callable[[], Awaitable[object]], *, deadline_s: float) -> None:
+    """Wait until something is true, and no longer: of a play shared by many stories one must not spoil the others.
+
+    What did not come true is for the test of its story to find.
+    """
+    end = time.monotonic() + deadline_s
+    while not await condition() and time.monotonic() < end:
+        await asyncio.sleep(0.1)
 
 
 async def write_for_ever(log: Path) -> None:
@@ -410,14 +425,6 @@ async def write_for_ever(log: Path) -> None:
         while True:
             out.write(f"{time.time()}\n")
             await asyncio.sleep(1)
-
-
-def free_port() -> int:
-    """Give a port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def utc_now() -> datetime:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.stories.daemons import (
     Account,
     Witness,
@@ -18,13 +20,14 @@ from tests.stories.daemons import (
     daemon_process,
     environment,
     kernel_process,
+    patiently,
     reaper_in_process,
     shells,
     status_of,
     true_within,
     write_for_ever,
 )
-from tests.support.jupyter_server import JupyterServer, running_jupyter_async, wait_until
+from tests.support.jupyter_server import JupyterServer, running_jupyter_async
 
 __all__ = ["KERNELS", "Night", "play_night"]
 
@@ -132,7 +135,7 @@ async def _see_the_hold(night: Night, resources: Any, other: dict[str, str]) -> 
         night.notes = document.get("notes") or []
         return night.held_by_one >= KERNELS and night.held_by_other >= KERNELS
 
-    await wait_until(both, what="both see the hold", deadline_s=50)
+    await patiently(both, deadline_s=40)
 
 
 async def _set_up(server: JupyterServer, night: Night, stack: AsyncExitStack, folder: Path) -> None:
@@ -149,11 +152,14 @@ async def _set_up(server: JupyterServer, night: Night, stack: AsyncExitStack, fo
         log.touch()
         writing = asyncio.create_task(write_for_ever(log))
         stack.callback(writing.cancel)
+
+        def new_shells() -> set[psutil.Process]:
+            return shells(server) - {one.process for one in night.accounts.values() if one.process}
+
         for name, line in (("watch", "watch -n 1 date"), ("tail", f"tail -f {log}")):
             account = Account(await server.open_terminal(name))
-            known = {one.process for one in night.accounts.values()}
-            await true_within(lambda known=known: bool(shells(server) - known), what=f"{name}'s shell")
-            account.process = (shells(server) - known).pop()
+            await true_within(lambda: bool(new_shells()), what=f"{name}'s shell")
+            account.process = new_shells().pop()
             night.accounts[name] = account
             await server.type_into(name, line)
 

@@ -31,9 +31,9 @@ from tests.support.jupyter_server import JupyterServer, running_jupyter_async, w
 
 __all__ = ["TIMEOUT", "Restarts", "play_restarts"]
 
-TIMEOUT = timedelta(seconds=12)
+TIMEOUT = timedelta(seconds=20)
 EVERY = 3.0
-"""Seconds that a daemon of f16 lives, and between two rounds of f18: a quarter of the timeout."""
+"""Seconds that a daemon of f16 lives once it is up, and between two rounds of f18."""
 
 POLICY = """
 [[policies]]
@@ -57,6 +57,7 @@ class Restarts:
         ledger_at_death: f15: the ledger as the killed daemon left it.
         ledger: f15: the ledger in the end.
         starts: When each daemon of f16 and f18 was started, by `time.monotonic`.
+        broken: What kept a story from its end.
         codes: Exit statuses of f18's rounds.
     """
 
@@ -68,6 +69,7 @@ class Restarts:
     ledger_at_death: list[LedgerEntry] = field(default_factory=list)
     ledgers: dict[str, list[LedgerEntry]] = field(default_factory=dict)
     starts: dict[str, list[float]] = field(default_factory=dict)
+    broken: dict[str, BaseException] = field(default_factory=dict)
     codes: list[int] = field(default_factory=list)
 
     def longest(self, name: str) -> float:
@@ -93,11 +95,13 @@ async def play_restarts(folder: Path, home: Path) -> Restarts:
             await server.execute(account.id, "x = 1")
             model = await server.wait_for_state(account.id, "idle")
             play.due[name] = datetime.fromisoformat(model["last_activity"]) + TIMEOUT
-        await asyncio.gather(
+        ended = await asyncio.gather(
             _killed_in_the_act(play, server, home / "f15"),
             _restarted(play, server, home / "f16"),
             _once_and_again(play, server, home / "f18"),
+            return_exceptions=True,  # one story must not spoil the others
         )
+        play.broken = {name: end for name, end in zip(play.accounts, ended, strict=True) if end is not None}
         listed = {one["id"] for one in await server.get("api/kernels")}
         for account in play.accounts.values():
             account.listed = account.id in listed
@@ -105,7 +109,10 @@ async def play_restarts(folder: Path, home: Path) -> Restarts:
     return play
 
 
-def _environ(play: Restarts, name: str, server: JupyterServer, home: Path, **variables: str) -> dict[str, str]:
+def _environ(
+    play: Restarts, name: str, server: JupyterServer, home: Path, **variables: str
+) -> dict[str, str]:
+    variables["IDLE_TIMEOUT"] = f"{TIMEOUT.total_seconds():g}s"
     home.mkdir(exist_ok=True)
     config = home / "reaper.toml"
     config.write_text(POLICY.format(kernel_id=play.accounts[name].id))

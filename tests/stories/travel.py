@@ -4,9 +4,11 @@ Reaper's defaults hold: two hours, ten minutes of grace, a minute between looks.
 """
 
 import asyncio
+import contextlib
 import json
 import stat
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,8 +24,8 @@ from tests.stories.daemons import (
     Reaper,
     Witness,
     environment,
-    free_port,
     kernel_process,
+    patiently,
     reaper_in_process,
     true_within,
 )
@@ -49,6 +51,7 @@ class Travel:
         laptop_alive: Whether it lived (server and process) after the lid was opened.
         webhook: f13's kernel at each stop: its status lines.
         webhook_account: What became of it.
+        alive_unwarned, alive_warned: Whether it lived while nobody had been warned, and just after that.
         notices: What was tried, and what came of it.
         told: What the second notifier, a command, was given.
     """
@@ -58,6 +61,8 @@ class Travel:
     laptop_alive: bool = False
     webhook: dict[str, dict[str, Any]] = field(default_factory=dict)
     webhook_account: Account = field(default_factory=lambda: Account(""))
+    alive_unwarned: bool = False
+    alive_warned: bool = False
     notices: list[NoticeGiven] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
 
@@ -87,11 +92,12 @@ async def _next_look(reaper: Reaper, *, looks: int = 2) -> None:
     """Let it look, decide, and look again: what a clock that was moved brings must have come out by then."""
     for _ in range(looks):
         polls, ticks = reaper.daemon.world.polls, reaper.daemon.ticks
+
+        def looked(polls: int = polls, ticks: int = ticks) -> bool:
+            return reaper.daemon.world.polls > polls and reaper.daemon.ticks > ticks + 1
+
         reaper.look_now()
-        await true_within(
-            lambda polls=polls, ticks=ticks: reaper.daemon.world.polls > polls and reaper.daemon.ticks > ticks + 1,
-            what="a look",
-        )
+        await true_within(looked, what="a look")
 
 
 async def _laptop(server: JupyterServer, home: Path, travel: Travel) -> None:
@@ -132,10 +138,11 @@ async def _webhook(server: JupyterServer, home: Path, travel: Travel) -> None:
     script = home / "tell"
     script.write_text(f'#!/bin/sh\ncat > "$(mktemp {told}/XXXXXX)"\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    dead = f"http://127.0.0.1:{free_port()}/hook"
-    environ = environment(home, server, **DEFAULTS, WARN_BEFORE="10m", NOTIFY=dead)
     clock = MovableClock()
-    async with reaper_in_process(environ, clock=clock) as reaper:
+    async with AsyncExitStack() as stack:
+        dead = await stack.enter_async_context(_withdrawn())
+        environ = environment(home, server, **DEFAULTS, WARN_BEFORE="10m", NOTIFY=dead)
+        reaper = await stack.enter_async_context(reaper_in_process(environ, clock=clock))
         witness = Witness(server, reaper, {"f13": account})
 
         def note(when: str) -> None:
@@ -151,22 +158,28 @@ async def _webhook(server: JupyterServer, home: Path, travel: Travel) -> None:
         for _ in range(4):
             clock.advance(timedelta(hours=6))
             await _next_look(reaper)
-        await true_within(
-            lambda: (reaper.resource(account.id) or {}).get("reason") == "blocked", what="blocked", deadline_s=10
-        )
+
+        async def blocked() -> bool:
+            return (reaper.resource(account.id) or {}).get("reason") == "blocked"
+
+        await patiently(blocked, deadline_s=10)
         await _attempts(reaper, 1, topic="blocked")
         note("a day later")
         await witness.conclude()
-        assert account.survived, "reaped without a warning"
+        travel.alive_unwarned = account.survived
         again = load_settings({**environ, "REAPER_NOTIFY": f"{dead},command:{script}"})
         await reaper.daemon.reload(*loaded(again, clock))
         clock.advance(timedelta(minutes=16))  # the longest pause between two tries is a quarter of an hour
         await _next_look(reaper)
-        await true_within(lambda: any(told.iterdir()), what="the other notifier is told")
+
+        async def heard() -> bool:
+            return any(file.stat().st_size for file in told.iterdir())
+
+        await patiently(heard, deadline_s=20)
         await _next_look(reaper)
         note("warned")
         await witness.conclude()
-        assert account.survived, "reaped before the warning's time had passed"
+        travel.alive_warned = account.survived
         clock.advance(timedelta(minutes=10, seconds=5))
         await _next_look(reaper)
         await witness.gone({"f13"}, deadline_s=20)
@@ -175,12 +188,29 @@ async def _webhook(server: JupyterServer, home: Path, travel: Travel) -> None:
     travel.told = [json.loads(file.read_text()) for file in sorted(told.iterdir()) if file.stat().st_size]
 
 
+@asynccontextmanager
+async def _withdrawn() -> AsyncIterator[str]:
+    """Serve a webhook whose address was withdrawn: 410, at once (what does not answer is tried for 10 s)."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    hook = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with hook:
+        yield f"http://127.0.0.1:{hook.sockets[0].getsockname()[1]}/hook"
+
+
 async def _notices(reaper: Reaper) -> list[NoticeGiven]:
     facts = await reaper.daemon.journal.facts(LedgerQuery(types=("NoticeGiven",)))
     return [fact for fact in facts if isinstance(fact, NoticeGiven)]
 
 
 async def _attempts(reaper: Reaper, least: int, *, topic: str = "warning") -> None:
-    async with asyncio.timeout(30):
-        while sum(notice.topic == topic for notice in await _notices(reaper)) < least:
-            await asyncio.sleep(0.1)
+    async def made() -> bool:
+        return sum(notice.topic == topic for notice in await _notices(reaper)) >= least
+
+    await patiently(made, deadline_s=20)

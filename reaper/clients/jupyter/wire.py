@@ -33,6 +33,9 @@ __all__ = [
     "parse_version",
 ]
 
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
+"""Within these, adding and subtracting a clock's offset can't fail."""
+
 FUTURE_TOLERANCE = timedelta(minutes=5)
 """How far an activity may lie ahead of the `Date` of the answer that tells of it. Both come from
 the server's clock, so any more is garbage; a proxy's or a remote kernel's clock explains less."""
@@ -99,6 +102,8 @@ def parse_timestamp(value: object, *, server_now: datetime | None = None) -> dat
         instant = instant.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"is out of range: {clip(value)!r}") from None
+    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+        raise ValueError(f"is out of range: {clip(value)!r}")
     if server_now is not None and instant - server_now > FUTURE_TOLERANCE:
         raise ValueError(f"is in the server's own future: {clip(value)!r} at {server_now.isoformat()}")
     return instant
@@ -296,17 +301,26 @@ class _Reader:
         """Read what names the item: without it nothing can be said or done about it."""
         value = self.item.get(key)
         if isinstance(value, str) and value:
-            return value
+            return self._legible(key, value)
         self.problems.append(f"{key} is {'missing' if value in (None, '') else _kind(value) + ', not text'}")
         return ""
 
     def text(self, key: str) -> str | None:
         """Read text that may be missing."""
         value = self.item.get(key)
-        if value is None or isinstance(value, str):
-            return value
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return self._legible(key, value)
         self.problems.append(f"{key} is {_kind(value)}, not text")
         return None
+
+    def _legible(self, key: str, value: str) -> str:
+        """Write half a surrogate pair out: JSON can hold one, but no file, URL or journal can."""
+        legible = value.encode("utf-8", "backslashreplace").decode("utf-8")
+        if legible != value:
+            self.problems.append(f"{key} is no Unicode text: {clip(legible)!r}")
+        return legible
 
     def count(self, key: str) -> int | None:
         value = self.item.get(key)

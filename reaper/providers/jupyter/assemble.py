@@ -8,7 +8,7 @@ from reaper.clients.host import Evidence, classify, usage
 from reaper.clients.jupyter import KernelModel, SessionModel, TerminalModel
 from reaper.core.codec import instant_to_text
 from reaper.core.model import Activity, Observation, Resource, ResourceRef
-from reaper.providers.jupyter.lives import KeptLife
+from reaper.providers.jupyter.lives import KeptLife, Samples
 from reaper.providers.jupyter.options import JupyterOptions
 from reaper.providers.jupyter.processes import HostView, Tree
 from reaper.providers.jupyter.states import KNOWN_STATES, Said, kernel_state, terminal_activity
@@ -42,7 +42,14 @@ class Assembly:
     """Collects the resources and observations of one look."""
 
     def __init__(
-        self, *, scope: str, server: ServerSide, host: HostView | None, options: JupyterOptions, now: datetime
+        self,
+        *,
+        scope: str,
+        server: ServerSide,
+        host: HostView | None,
+        samples: Samples,
+        options: JupyterOptions,
+        now: datetime,
     ) -> None:
         """Start with nothing; `host` is None for a server on another machine."""
         self.resources: list[Resource] = []
@@ -51,6 +58,7 @@ class Assembly:
         self._scope = scope
         self._server = server
         self._host = host
+        self._samples = samples
         self._options = options
         self._now = now
 
@@ -63,8 +71,8 @@ class Assembly:
         ref = self._ref("jupyter.kernel", kernel.id, life)
         sessions = [session for session in self._server.sessions if session.kernel_id == kernel.id]
         paths = tuple(dict.fromkeys(session.path for session in sessions if session.path))
-        work = self._work(ref, life, [tree] if tree else [])
-        began = tree.root.created_at if tree else None
+        work = self._work(ref, [tree] if tree else [])
+        began = life.process_began_at if tree else None
         said = kernel_state(
             kernel,
             now=self._now,
@@ -94,7 +102,8 @@ class Assembly:
         """Add a terminal with its shell, or with every shell that could be its own."""
         ref = self._ref("jupyter.terminal", terminal.name, life)
         tree = trees[0] if matched else None
-        self._work(ref, life, trees)
+        self._work(ref, trees)
+        life.readable = life.readable or (bool(trees) and all(one.sample is not None for one in trees))
         said = terminal_activity(
             terminal,
             now=self._now,
@@ -113,6 +122,7 @@ class Assembly:
             life=life,
             attributes={},
             needs_processes=needs_processes,
+            doubtful=bool(trees),
         )
 
     def _ref(self, kind: str, name: str, life: KeptLife) -> ResourceRef:
@@ -144,6 +154,7 @@ class Assembly:
         life: KeptLife,
         attributes: dict[str, object],
         needs_processes: bool = False,
+        doubtful: bool = False,
     ) -> None:
         readable = tree is not None and tree.sample is not None
         life.readable = life.readable or readable
@@ -151,7 +162,8 @@ class Assembly:
         if self._host is None:
             evidence = "not applicable: the server is on another machine"
         elif tree is None:
-            evidence = "not applicable: its process is not visible here"
+            unsure = "which of several shells is its own can't be told: one at work keeps it"
+            evidence = unsure if doubtful else "not applicable: its process is not visible here"
         else:
             evidence = "readable" if readable else "not readable: another user's process"
         attributes = {**attributes, "process_evidence": evidence}
@@ -162,15 +174,18 @@ class Assembly:
                 ref=ref,
                 name=name,
                 aliases=aliases,
-                started_at=tree.root.created_at if tree else None,
+                started_at=life.process_began_at if tree else None,
                 required_signals=("process",) if required else (),
                 sample_interval_s=SAMPLING.total_seconds(),
                 attributes=attributes,
             )
         )
 
-    def _work(self, ref: ResourceRef, life: KeptLife, trees: Sequence[Tree]) -> Activity | None:
-        """Observe what processes do: of one tree, or the strongest of all that it could be."""
+    def _work(self, ref: ResourceRef, trees: Sequence[Tree]) -> Activity | None:
+        """Observe what processes do: of one tree, or the strongest of all that it could be.
+
+        `process` is observed only when every tree has an interval, unless one is seen at work.
+        """
         least = timedelta(seconds=self._options.thresholds.min_interval)
         by_signal: dict[str, list[tuple[Evidence, datetime | None]]] = {}
         for tree in trees:
@@ -178,16 +193,16 @@ class Assembly:
             by_signal.setdefault("peers", []).append((tree.peers, None))
             if tree.sample is None:
                 continue
-            before = life.baseline(tree.sample, least)
+            before = self._samples.baseline(tree.sample, least)
             if before is not None:
                 seen = classify(usage(before, tree.sample), thresholds=self._options.thresholds)
                 by_signal.setdefault("process", []).append((seen, before.at))
-        if len(trees) == 1 and trees[0].sample is not None:
-            life.keep(trees[0].sample, least)
         strongest: dict[str, Activity] = {}
         for signal, parts in sorted(by_signal.items()):
             evidence, since = min(parts, key=lambda part: _STRONGEST.index(part[0].activity))
             activity = Activity(evidence.activity)
+            if activity is Activity.IDLE and len(parts) < len(trees):
+                continue
             strongest[signal] = activity
             doubt = "" if len(trees) == 1 else " (one of several shells it could be)"
             self._observe(ref, signal, Said(activity, None, evidence.text + doubt), covers_from=since)
@@ -196,9 +211,7 @@ class Assembly:
         return min(strongest.values(), key=lambda activity: _STRONGEST.index(activity.value))
 
     def _saved(self, ref: ResourceRef, path: str, *, many: bool) -> None:
-        known = (
-            self._host.saved if self._host is not None and path in self._host.saved else self._server.saved
-        )
+        known = self._server.saved
         if path not in known or known[path] is None:
             return
         saved, signal = known[path], f"saved:{path}" if many else "saved"

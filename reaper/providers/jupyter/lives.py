@@ -5,14 +5,14 @@ gives no start time: a life begins with the server's start, the first look that 
 process where it is known; it ends with another process or with absence in a complete look.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reaper.clients.host import ProcessKey, TreeSample
-from reaper.core.codec import instant_from_text, instant_to_text
+from reaper.core.codec import instant_from_text, instant_to_text, to_json
 
-__all__ = ["KeptLife", "Lives", "process_text"]
+__all__ = ["KeptLife", "Lives", "Samples", "process_text"]
 
 _SPACING = timedelta(seconds=1)
 _NO_TIME = timedelta(0)
@@ -26,29 +26,58 @@ class KeptLife:
         first_seen_at: The first look that saw it.
         began_with: The process it was first seen with, as text; empty: none was known.
         process: The process it has now, as text.
+        process_began_at: When that process began, as first seen: later readings move when the clock is set.
         readable: Its processes could be read once; from then on they must be.
-        samples: Cumulative counters of earlier looks, oldest first: the newest that is old enough to
-            compare with, and those since.
     """
 
     first_seen_at: datetime
     began_with: str = ""
     process: str = ""
+    process_began_at: datetime | None = None
     readable: bool = False
-    samples: list[TreeSample] = field(default_factory=list)
+
+
+class Samples:
+    """Cumulative counters of earlier looks, by the process at the top of the tree.
+
+    Kept by process and not by kernel or terminal: a shell that can't be told from another is still sampled.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._kept: dict[str, list[TreeSample]] = {}
 
     def baseline(self, sample: TreeSample, least: timedelta) -> TreeSample | None:
-        """Give the newest earlier sample of the same process that is at least so old; None: there is none yet."""
-        same = [old for old in self.samples if old.root == sample.root and _between(old, sample) >= least]
+        """Give the newest earlier sample of the same tree that is at least so old; None: there is none yet."""
+        same = [old for old in self._of(sample) if _between(old, sample) >= least]
         return same[-1] if same else None
 
     def keep(self, sample: TreeSample, least: timedelta) -> None:
         """Keep a sample for later looks, and no more than those need."""
-        self.samples = [old for old in self.samples if old.root == sample.root]
-        if self.samples and _NO_TIME <= _between(self.samples[-1], sample) < _SPACING:
+        kept = self._of(sample)
+        if kept and _NO_TIME <= _between(kept[-1], sample) < _SPACING:
             return
-        old_enough = [old for old in self.samples if _between(old, sample) >= least]
-        self.samples = [*old_enough[-1:], *(old for old in self.samples if old not in old_enough), sample]
+        old_enough = [old for old in kept if _between(old, sample) >= least]
+        recent = [old for old in kept if old not in old_enough]
+        self._kept[process_text(sample.root)] = [*old_enough[-1:], *recent, sample]
+
+    def forget_all_but(self, roots: Iterable[ProcessKey]) -> None:
+        """Forget trees that are no more."""
+        there = {process_text(root) for root in roots}
+        self._kept = {root: samples for root, samples in self._kept.items() if root in there}
+
+    def memo(self) -> dict[str, object]:
+        """Give what a restart needs, as JSON."""
+        return {root: [sample.to_json() for sample in samples] for root, samples in self._kept.items()}
+
+    def restore(self, memo: object) -> None:
+        """Take back what `memo` gave; anything unreadable is left out."""
+        for root, texts in memo.items() if isinstance(memo, Mapping) else ():
+            found = [TreeSample.from_json(str(text)) for text in texts] if isinstance(texts, list) else []
+            self._kept[str(root)] = [sample for sample in found if sample is not None]
+
+    def _of(self, sample: TreeSample) -> list[TreeSample]:
+        return [old for old in self._kept.get(process_text(sample.root), []) if old.root == sample.root]
 
 
 def _between(before: TreeSample, after: TreeSample) -> timedelta:
@@ -75,8 +104,8 @@ class Lives:
         if life is None or (life.process and text and life.process != text):
             life = KeptLife(first_seen_at=at, began_with=text, process=text)
             self._kept[name] = life
-        elif text:
-            life.process = text
+        if process is not None and (life.process != text or life.process_began_at is None):
+            life.process, life.process_began_at = text, process.created_at
         return life
 
     def process(self, name: str) -> str:
@@ -95,8 +124,8 @@ class Lives:
                 "first_seen_at": instant_to_text(life.first_seen_at),
                 "began_with": life.began_with,
                 "process": life.process,
+                "process_began_at": to_json(life.process_began_at),
                 "readable": life.readable,
-                "samples": [sample.to_json() for sample in life.samples],
             }
             for name, life in self._kept.items()
         }
@@ -105,15 +134,15 @@ class Lives:
         """Take back what `memo` gave; anything unreadable is left out, and begins a new life."""
         for name, kept in memo.items() if isinstance(memo, Mapping) else ():
             try:
-                samples = [TreeSample.from_json(str(text)) for text in kept["samples"]]
+                began = kept.get("process_began_at")
                 self._kept[str(name)] = KeptLife(
                     first_seen_at=instant_from_text(kept["first_seen_at"]),
                     began_with=str(kept["began_with"]),
                     process=str(kept["process"]),
+                    process_began_at=None if began is None else instant_from_text(began),
                     readable=bool(kept["readable"]),
-                    samples=[sample for sample in samples if sample is not None],
                 )
-            except (KeyError, TypeError, ValueError):
+            except (AttributeError, KeyError, TypeError, ValueError):
                 continue
 
 

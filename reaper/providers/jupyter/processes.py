@@ -17,8 +17,7 @@ from reaper.clients.host import (
     sample_tree,
     served_peers,
 )
-from reaper.clients.jupyter import ServerAddress, saved_on_disk
-from reaper.errors import SourceUnavailable
+from reaper.clients.jupyter import ServerAddress
 
 __all__ = ["HostView", "Tree", "look_at_host"]
 
@@ -52,20 +51,17 @@ class HostView:
         server_pid: The server's process; None: not found.
         kernels: Trees of kernels by kernel id.
         shells: Trees of terminals' shells, oldest first.
-        saved: When each notebook path was last saved; a text is why that is not known.
     """
 
     server_pid: int | None = None
     kernels: dict[str, Tree] = field(default_factory=dict)
     shells: tuple[Tree, ...] = ()
-    saved: dict[str, datetime | str | None] = field(default_factory=dict)
 
 
 def look_at_host(
     address: ServerAddress,
     *,
     kernel_ids: Sequence[str],
-    paths: Sequence[str],
     cache: HostCache,
     gpus: Callable[[], GpuLook],
     now: datetime,
@@ -76,22 +72,14 @@ def look_at_host(
     Args:
         address: The server, on this host.
         kernel_ids: The kernels it lists.
-        paths: Notebook paths of its sessions.
         cache: Kept between looks.
         gpus: Asks NVML, at most once.
         now: The look's instant.
         monotonic: The same by CLOCK_MONOTONIC.
     """
     table = ProcessTable.snapshot(cache, now=now, monotonic=monotonic)
-    saved: dict[str, datetime | str | None] = {}
-    if address.root_dir is not None:
-        for path in paths:
-            try:
-                saved[path] = saved_on_disk(address, path)
-            except SourceUnavailable as error:
-                saved[path] = str(error)
     if not table.supported:
-        return HostView(saved=saved)
+        return HostView()
     pid = address.pid or _find_server(table, address)
     port = urlsplit(address.url).port
     ignored = () if port is None else (port,)
@@ -100,7 +88,7 @@ def look_at_host(
         kernel_id: _tree(table, key, gpus, ignored) for kernel_id, key in keys.items() if key is not None
     }
     shells = [] if pid is None else [_shell(table, key, gpus, ignored) for key in table.shells_of(pid)]
-    return HostView(server_pid=pid, kernels=kernels, shells=tuple(shells), saved=saved)
+    return HostView(server_pid=pid, kernels=kernels, shells=tuple(shells))
 
 
 def _find_server(table: ProcessTable, address: ServerAddress) -> int | None:

@@ -1,6 +1,5 @@
 """The Jupyter provider: finds servers, by address or by the runtime files they leave on this host."""
 
-import asyncio
 import os
 import pwd
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from reaper.clients.aside import Aside
 from reaper.clients.jupyter import Discovery, ServerAddress, discover, parse_address, runtime_dirs
 from reaper.clock import Clock
 from reaper.plugins import Sources
@@ -17,6 +17,7 @@ from reaper.providers.jupyter.source import HostShare, JupyterSource
 
 __all__ = ["JupyterProvider"]
 
+_SEARCH_DEADLINE_S = 8.0
 _FIRST_PERSON = 1000
 """The first uid of a person (login.defs, UID_MIN); below are services, whose homes may be network mounts."""
 
@@ -39,6 +40,7 @@ class JupyterProvider:
         self._options = options
         self._clock = clock
         self._host = HostShare()
+        self._aside = Aside("the search for Jupyter's runtime files")
         self._sources: dict[str, JupyterSource] = {}
         self._named = tuple(
             parse_address(url, token=options.token, ca_file=options.ca_file, verify=options.verify)
@@ -49,7 +51,7 @@ class JupyterProvider:
         """Find the servers that exist now."""
         local = not self._named or any(address.local for address in self._named)
         found = (
-            await asyncio.to_thread(self._search)
+            await self._aside.call(self._search, _SEARCH_DEADLINE_S)
             if local
             else Discovery(servers=(), problems=(), complete=True)
         )

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
+from reaper.clients.aside import Aside
 from reaper.clients.host import GpuLook, GpuReader, HostCache, ProcessTable
 from reaper.clients.jupyter import (
     Deletion,
@@ -14,13 +16,14 @@ from reaper.clients.jupyter import (
     ServerAddress,
     SessionModel,
     TerminalModel,
+    saved_on_disk,
 )
 from reaper.clock import Clock
 from reaper.core.model import Collected, Hold, HoldMatcher, Poll, Resource
-from reaper.errors import ActionDenied, CollectError
+from reaper.errors import ActionDenied, ActionUnavailable, CollectError, SourceUnavailable
 from reaper.plugins import ActOutcome, Look
 from reaper.providers.jupyter.assemble import Assembly, ServerSide
-from reaper.providers.jupyter.lives import Lives, process_text
+from reaper.providers.jupyter.lives import Lives, Samples, process_text
 from reaper.providers.jupyter.marker import Marker
 from reaper.providers.jupyter.options import JupyterOptions
 from reaper.providers.jupyter.processes import HostView, look_at_host
@@ -30,6 +33,9 @@ __all__ = ["HostShare", "JupyterSource"]
 _CLOCKS_AGREE = timedelta(seconds=2)
 """Up to here a difference is the `Date` header's own coarseness and the way there and back."""
 _SAVED_AT_ONCE = 4
+_DISK_DEADLINE_S = 3.0
+_LONGEST_KEEPALIVE_S = 30 * 86400.0
+"""Somebody who asks for ever gets a month at a time; each look asks again."""
 
 T = TypeVar("T")
 M = TypeVar("M", KernelModel, TerminalModel)
@@ -42,7 +48,7 @@ class HostShare:
         """Start with nothing cached."""
         self.cache = HostCache()
         self.gpus = GpuReader()
-        self.lock = asyncio.Lock()
+        self.aside = Aside("this host's /proc")
 
 
 class JupyterSource:
@@ -66,15 +72,17 @@ class JupyterSource:
         self._clock = clock
         self._client = JupyterClient(address, clock=clock.now)
         self._open = False
-        self._offset: timedelta | None = timedelta(0) if address.local else None
+        self._offset: timedelta | None = None
         self._started = ""
-        self._kernels, self._terminals = Lives(), Lives()
+        self._kernels, self._terminals, self._samples = Lives(), Lives(), Samples()
+        self._disk = Aside(f"the file system of {address.root_dir}")
         self._marker = Marker(address.url)
         self._sampled_at: datetime | None = None
         if isinstance(memo, dict):
             self._started = str(memo.get("started", ""))
             self._kernels.restore(memo.get("kernels"))
             self._terminals.restore(memo.get("terminals"))
+            self._samples.restore(memo.get("samples"))
 
     async def collect(self, look: Look) -> Collected:
         """Look once; what can't be read makes the look incomplete, for its kind or for all."""
@@ -109,9 +117,11 @@ class JupyterSource:
         process = self._terminals.process(name)
         if not process:
             return False
-        table = await asyncio.to_thread(
-            ProcessTable.snapshot, now=self._clock.now(), monotonic=self._clock.monotonic()
-        )
+        snapshot = partial(ProcessTable.snapshot, now=self._clock.now(), monotonic=self._clock.monotonic())
+        try:
+            table = await self._host.aside.call(snapshot, _DISK_DEADLINE_S)
+        except SourceUnavailable as error:
+            raise ActionUnavailable(str(error)) from error
         key = table.key(int(process.partition(":")[0]))
         return table.supported and (key is None or process_text(key) != process)
 
@@ -131,22 +141,24 @@ class JupyterSource:
             _or_error(self._client.keepalive()),
         )
         offset = self._clock_offset()
+        unread = isinstance(kernels, CollectError) or isinstance(sessions, CollectError)
         server = ServerSide(
             started=status.started,
-            kernels=None
-            if isinstance(kernels, CollectError) or isinstance(sessions, CollectError)
-            else _shifted(kernels, offset),
+            kernels=None if isinstance(kernels, CollectError) or unread else _shifted(kernels, offset),
             sessions=() if isinstance(sessions, CollectError) else sessions,
             terminals=None if isinstance(terminals, CollectError) else _shifted(terminals or (), offset),
             saved={},
         )
-        host = await self._look_at_host(server, look.at) if self.address.local else None
-        server = replace(server, saved=await self._saved(server, host, offset))
+        host = await self._look_at_host(server, look) if self.address.local else None
+        server = replace(server, saved=await self._saved(server, offset))
         errors = [
             str(answer)
             for answer in (kernels, sessions, terminals, remaining)
             if isinstance(answer, CollectError)
         ]
+        if any(session.problem for session in server.sessions):  # whose notebook it is can't be told
+            server = replace(server, kernels=None)
+            errors += [session.problem for session in server.sessions if session.problem]
         if isinstance(remaining, CollectError):  # whether somebody holds all of it can't be told
             server = replace(server, kernels=None, terminals=None)
         return self._assemble(look, server, host, remaining if isinstance(remaining, float) else None, errors)
@@ -163,7 +175,12 @@ class JupyterSource:
             self._started = server.started.isoformat()
             self._kernels, self._terminals = Lives(), Lives()
         assembly = Assembly(
-            scope=self.address.url, server=server, host=host, options=self._options, now=look.at
+            scope=self.address.url,
+            server=server,
+            host=host,
+            samples=self._samples,
+            options=self._options,
+            now=look.at,
         )
         failed: list[str] = []
         if server.kernels is None:
@@ -183,6 +200,7 @@ class JupyterSource:
             self._terminals.forget_all_but({terminal.name for terminal in server.terminals})
             terminals = _each_once(server.terminals, lambda one: one.name, "jupyter.terminal", failed, errors)
             self._assemble_terminals(assembly, terminals, host, look.at)
+        self._keep_samples(host)
         poll = Poll(
             id=look.poll_id,
             source=self.name,
@@ -201,6 +219,7 @@ class JupyterSource:
                 "started": self._started,
                 "kernels": self._kernels.memo(),
                 "terminals": self._terminals.memo(),
+                "samples": self._samples.memo(),
             },
             notes=(*dict.fromkeys(assembly.notes), *self._marker.notes()),
         )
@@ -218,26 +237,36 @@ class JupyterSource:
                 terminal, self._terminals.see(terminal.name, process, at), trees, matched=matched
             )
 
-    async def _look_at_host(self, server: ServerSide, at: datetime) -> HostView:
-        since = self._sampled_at or at - timedelta(minutes=1)
-        self._sampled_at = at
-        async with self._host.lock:
-            return await asyncio.to_thread(
-                look_at_host,
-                self.address,
-                kernel_ids=[kernel.id for kernel in server.kernels or ()],
-                paths=_paths(server.sessions),
-                cache=self._host.cache,
-                gpus=_once(lambda: self._host.gpus.look(since=since)),
-                now=self._clock.now(),
-                monotonic=self._clock.monotonic(),
-            )
+    def _keep_samples(self, host: HostView | None) -> None:
+        if host is None:
+            return
+        trees = [*host.kernels.values(), *host.shells]
+        for tree in trees:
+            if tree.sample is not None:
+                self._samples.keep(tree.sample, timedelta(seconds=self._options.thresholds.min_interval))
+        self._samples.forget_all_but(tree.root for tree in trees)
 
-    async def _saved(
-        self, server: ServerSide, host: HostView | None, offset: timedelta
-    ) -> dict[str, datetime | str | None]:
-        """Ask the server when notebooks were saved, where the file system could not be asked."""
-        paths = [path for path in _paths(server.sessions) if host is None or path not in host.saved]
+    async def _look_at_host(self, server: ServerSide, look: Look) -> HostView:
+        since = self._sampled_at or look.at - timedelta(minutes=1)
+        self._sampled_at = look.at
+        sample = partial(
+            look_at_host,
+            self.address,
+            kernel_ids=[kernel.id for kernel in server.kernels or ()],
+            cache=self._host.cache,
+            gpus=_once(lambda: self._host.gpus.look(since=since)),
+            now=self._clock.now(),
+            monotonic=self._clock.monotonic(),
+        )
+        return await self._host.aside.call(sample, look.deadline)
+
+    async def _saved(self, server: ServerSide, offset: timedelta) -> dict[str, datetime | str | None]:
+        """Find out when notebooks were saved: on disk where the server is here, else from the server.
+
+        The server is asked too where the disk knows no such file: contents may be kept elsewhere.
+        """
+        paths = _paths(server.sessions)
+        known = await self._saved_on_disk(paths)
         at_once = asyncio.Semaphore(_SAVED_AT_ONCE)
 
         async def ask(path: str) -> datetime | str | None:
@@ -247,14 +276,30 @@ class JupyterSource:
                 return str(answer)
             return None if answer is None else answer - offset
 
-        return dict(zip(paths, await asyncio.gather(*(ask(path) for path in paths)), strict=True))
+        unknown = [path for path in paths if known.get(path) is None]
+        return {**known, **dict(zip(unknown, await asyncio.gather(*map(ask, unknown)), strict=True))}
+
+    async def _saved_on_disk(self, paths: list[str]) -> dict[str, datetime | str | None]:
+        if not self.address.local or self.address.root_dir is None or not paths:
+            return {}
+        try:
+            return await self._disk.call(partial(_stat_all, self.address, paths), _DISK_DEADLINE_S)
+        except SourceUnavailable as error:
+            return dict.fromkeys(paths, str(error))
 
     def _clock_offset(self) -> timedelta:
-        """Correct a remote server's clock, measured once."""
-        if self._offset is None:
-            measured = timedelta(seconds=self._client.server_offset or 0.0)
-            self._offset = measured if abs(measured) > _CLOCKS_AGREE else timedelta(0)
-        return self._offset
+        """Correct a remote server's clock, measured once; where a later measure contradicts it, nothing gets older.
+
+        Both corrections date activity; the smaller offset dates it later.
+        """
+        if self.address.local:
+            return timedelta(0)
+        present = timedelta(seconds=self._client.server_offset or 0.0)
+        kept = self._offset
+        if kept is not None and abs(present - kept) <= _CLOCKS_AGREE:
+            return kept
+        self._offset = present if abs(present) > _CLOCKS_AGREE else timedelta(0)
+        return self._offset if kept is None else min(kept, self._offset)
 
     def _keepalive(self, remaining: float | None, at: datetime) -> tuple[Hold, ...]:
         """The jupyter-keepalive extension's promise is a hold on all of its server."""
@@ -266,7 +311,7 @@ class JupyterSource:
             who="jupyter-keepalive",
             why="somebody asked the server to stay up",
             starts_at=at,
-            expires_at=at + timedelta(seconds=remaining),
+            expires_at=at + timedelta(seconds=min(remaining, _LONGEST_KEEPALIVE_S)),
             source="keepalive",
         )
         return (hold,)
@@ -320,6 +365,16 @@ def _shifted(models: Sequence[M], offset: timedelta) -> tuple[M, ...]:
     return tuple(
         m if m.last_activity is None else replace(m, last_activity=m.last_activity - offset) for m in models
     )
+
+
+def _stat_all(address: ServerAddress, paths: list[str]) -> dict[str, datetime | str | None]:
+    saved: dict[str, datetime | str | None] = {}
+    for path in paths:
+        try:
+            saved[path] = saved_on_disk(address, path)
+        except (SourceUnavailable, ValueError) as error:
+            saved[path] = str(error)
+    return saved
 
 
 def _paths(sessions: Sequence[SessionModel]) -> list[str]:

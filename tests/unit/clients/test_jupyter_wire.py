@@ -300,3 +300,16 @@ def test_a_kernel_that_can_be_idle_has_an_activity_that_was_sent(item: dict[str,
     if kernel.execution_state in {None, "idle", "starting"} and kernel.last_activity is not None:
         assert item["execution_state"] == kernel.execution_state
         assert datetime.fromisoformat(item["last_activity"]) == kernel.last_activity
+
+
+def test_half_a_surrogate_pair_is_written_out_and_is_a_problem() -> None:
+    (terminal,) = wire.parse_terminals([{"name": "\ud800", "last_activity": "2026-11-22T12:00:00Z"}], "GET x")
+    terminal.name.encode()
+    assert terminal.problem is not None
+    assert "Unicode" in terminal.problem
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_instants_that_could_not_be_corrected_are_out_of_range(text: str) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        wire.parse_timestamp(text)

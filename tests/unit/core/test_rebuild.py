@@ -1,6 +1,7 @@
 """The journal is the state: a world built from its rows is the world that was lived, and decides the same."""
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any

@@ -124,14 +124,17 @@ class TestActions:
         assert decision is not None
         return {veto.reason for veto in decision.vetoes}
 
-    def test_an_unknown_outcome_stands_until_a_complete_look_sees_it_alive(self):
+    def test_an_unknown_outcome_stands_until_a_look_sees_it_alive(self):
         builder = world_of("a")
-        builder.fact(entry(builder, ActionState.UNKNOWN)).look(T0 + seconds(1), targets=("a",))
-        assert self.vetoes(builder, T0 + seconds(1)) == {Reason.OUTCOME_UNKNOWN}
-        builder.fail(T0 + seconds(2)).look(T0 + seconds(3), targets=("a",))
-        assert self.vetoes(builder, T0 + seconds(3)) == {Reason.OUTCOME_UNKNOWN}
+        builder.fact(entry(builder, ActionState.UNKNOWN)).fail(T0 + seconds(2))
+        assert builder.world.live[builder.scene.key("a")].action is not None
         builder.look(T0 + seconds(4))
         assert self.vetoes(builder, T0 + seconds(4)) == set()
+
+    def test_an_unknown_outcome_settles_although_another_kind_fails_for_days(self):
+        builder = world_of("a")
+        builder.fact(entry(builder, ActionState.UNKNOWN)).fail(T0 + seconds(2), kinds=("jupyter.terminal",))
+        assert self.vetoes(builder, T0 + seconds(2)) == set()
 
     def test_what_succeeded_and_stays_is_not_acted_on_at_every_look(self):
         builder = world_of("a").fact(entry(world_of("a"), ActionState.SUCCEEDED))
@@ -213,6 +216,12 @@ class TestSourceHolds:
         self.facts(builder, self.hold(3600), T0 + seconds(1))
         builder.scene.holds = []
         builder.fail(T0 + seconds(2)).look(T0 + seconds(3), targets=("a",))
+        assert "fake:one#keepalive" in builder.world.holds
+
+    def test_counts_although_another_kind_could_not_be_read(self):
+        builder = world_of("a")
+        builder.scene.holds = [self.hold(3600)]
+        builder.fail(T0 + seconds(1), kinds=("jupyter.terminal",))
         assert "fake:one#keepalive" in builder.world.holds
 
     def test_one_that_does_not_carry_its_sources_name_ends_all_the_same(self):
