@@ -20,6 +20,7 @@ from reaper.config.presets import PRESETS
 from reaper.core.verdict import Reason
 
 ROOT = Path(__file__).parent.parent
+_PROJECT = ROOT / "pyproject.toml"
 
 Row = Sequence[str]
 
@@ -689,7 +690,7 @@ def plugins_page() -> str:
     """Give docs/reference/plugins.md."""
     from reaper.plugins import load
 
-    points = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    points = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]["entry-points"]
     parts = [_PLUGINS_HEAD]
     for group, (title, text) in _GROUPS.items():
         rows = []

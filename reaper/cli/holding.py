@@ -1,7 +1,6 @@
 """`reaper hold -- COMMAND`: a short hold, renewed while a command runs, and the command's signals and status."""
 
 import os
-import shlex
 import signal
 import threading
 from contextlib import suppress

@@ -112,20 +112,7 @@ class Tale:
             for signal, (activity, at, value) in thing.says.items()
             if self._below(8)
         ]
-        holds = ()
-        if self._below(3) == 0:
-            matcher = HoldMatcher(kind=_KINDS[0], id=self._one_of(_IDS))
-            until = self.now + timedelta(hours=self._below(3))
-            holds = (
-                Hold(
-                    id=f"{source}#k",
-                    matcher=matcher,
-                    who="keepalive",
-                    why="",
-                    starts_at=self.now,
-                    expires_at=until,
-                ),
-            )
+        holds = tuple(self._keepalive(source) for _ in range(self._below(3) == 0))
         memo = {"looks": self._polls, "cpu": [1, 2.5, None]} if self._below(2) else None
         resources = tuple(thing.resource for thing in seen)
         looked = Collected(
@@ -265,10 +252,11 @@ class Tale:
             state = self._one_of((ActionState.SUCCEEDED, ActionState.FAILED, ActionState.UNKNOWN))
             return replace(before, at=self.now, state=state, outcome=self._one_of(("204", "timed out")))
         self._names += 1
+        over = before is None or before.state in (ActionState.FAILED, ActionState.ABANDONED)
         return LedgerEntry(
             at=self.now,
             action_id=f"action {self._names}",
-            state=ActionState.STARTED if self._below(4) else ActionState.ABANDONED,
+            state=ActionState.ABANDONED if over and self._below(4) == 0 else ActionState.STARTED,
             ref=ref,
             action="shutdown",
             policy="idle",

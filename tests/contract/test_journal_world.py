@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 from reaper.core.world import World
 from reaper.errors import JournalError
-from reaper.journal import MemoryJournal, SqliteJournal, mirror, writing
+from reaper.journal import MemoryJournal, SqliteJournal, writing
 from reaper.plugins import Journal
 from reaper.testing.journal_tale import MAX_GAP, START, Tale, differences, lasting
 
@@ -40,6 +40,8 @@ async def _tell_and_compare(journal: Journal, data: st.DataObject, length: int) 
         assert differences(restored, world) == []
 
 
+@pytest.mark.timeout(600)
+@settings(max_examples=max(50, settings().max_examples // 4))
 @given(data=st.data())
 async def test_memory_gives_back_the_world_of_every_batch(data: st.DataObject):
     journal = MemoryJournal()
@@ -48,7 +50,7 @@ async def test_memory_gives_back_the_world_of_every_batch(data: st.DataObject):
     await journal.close()
 
 
-@settings(max_examples=max(10, settings.default.max_examples // 10))
+@settings(max_examples=max(10, settings().max_examples // 20))
 @given(data=st.data())
 async def test_a_file_gives_back_the_world_of_every_batch(data: st.DataObject):
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +62,7 @@ async def test_a_file_gives_back_the_world_of_every_batch(data: st.DataObject):
             await journal.close()
 
 
-@settings(max_examples=max(10, settings.default.max_examples // 10))
+@settings(max_examples=max(10, settings().max_examples // 20))
 @given(data=st.data())
 async def test_moving_rows_to_their_place_changes_nothing(data: st.DataObject):
     """Superseded runs collect in one table and are moved to another now and then: here after every few."""
@@ -70,7 +72,3 @@ async def test_moving_rows_to_their_place_changes_nothing(data: st.DataObject):
         await journal.open(write=True)
         await _tell_and_compare(journal, data, 25)
         await journal.close()
-
-
-def test_presence_has_a_number_of_its_own():
-    assert mirror.PRESENCE == 0

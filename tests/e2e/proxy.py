@@ -24,7 +24,7 @@ from yarl import URL
 
 __all__ = ["Gate", "Proxy", "Seen"]
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 _DROPPED = "dropped by the test's proxy"
 
 

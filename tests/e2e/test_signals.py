@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.daemon import Daemon, daemon_place, until
 from tests.e2e.proxy import Proxy
 
-pytestmark = [pytest.mark.xdist_group("e2e-daemon")]
+pytestmark = [pytest.mark.xdist_group("e2e-daemon"), pytest.mark.timeout(240)]
 
 BRIEF = {"jupyter__process__interval": "200ms", "poll_interval": "1s"}
 

@@ -11,7 +11,7 @@ from tests.e2e.daemon import daemon_place, until
 from tests.e2e.proxy import Proxy
 from tests.e2e.receiver import Receiver
 
-pytestmark = [pytest.mark.xdist_group("e2e-daemon")]
+pytestmark = [pytest.mark.xdist_group("e2e-daemon"), pytest.mark.timeout(240)]
 
 WARN = timedelta(seconds=3)
 SETTINGS = {

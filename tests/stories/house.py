@@ -106,6 +106,16 @@ cluster = LocalCluster(n_workers=6, threads_per_worker=1)
 cluster.wait_for_workers(6)
 """
 
+ONCE = """
+import os, sys, time
+lived = sys.argv[-1] + ".lived"
+if os.path.exists(lived):
+    time.sleep(3600)
+open(lived, "w").close()
+from ipykernel.kernelapp import launch_new_instance
+launch_new_instance()
+"""
+
 POLICIES = """
 [[policies]]
 name = "idle"
@@ -197,7 +207,7 @@ class House:
         cores: Use of the CPU, by story: of the busiest process of the tree, measured by psutil, not by reaper.
         cluster_core: Setting of `REAPER_JUPYTER__PROCESS__CORE` under which f2 went.
         zombies: Whether f20's kernel had a zombie child just before the daemon began.
-        reborn: Whether f4's kernel had another process than it began with, and still said busy.
+        reborn: What state the server gave f4's second process just before the daemon began.
         kept_saving: How often w4's notebook was saved.
         swaps: w16: whether the new terminal lived 4 s after it was swapped in, by when that was.
         command_status: Exit status and output of `reaper status`.
@@ -210,7 +220,7 @@ class House:
     cores: dict[str, float] = field(default_factory=dict)
     cluster_core: float = 0.10
     zombies: bool = False
-    reborn: bool = False
+    reborn: str = ""
     kept_saving: int = 0
     swaps: dict[str, bool] = field(default_factory=dict)
     command_status: tuple[int, str] = (0, "")
@@ -229,7 +239,7 @@ async def play_house(folder: Path, home: Path) -> House:
             "KernelRestarter.time_to_dead": 0.5,
             "AsyncMappingKernelManager.use_pending_kernels": True,
         }
-        _install_a_kernel_that_cannot_start(folder)
+        _install_kernels(folder)
         listen = f"unix:{home}/reaper.sock"
         server = await stack.enter_async_context(
             running_jupyter_async(folder, settings=settings, environ={"REAPER_LISTEN": listen})
@@ -310,6 +320,7 @@ class Stage:
         house = self.house
         house.began_at = time.monotonic()
         house.began = utc_now()
+        house.reborn = (await self.server.kernel(house.accounts["f4"].id))["execution_state"]
         house.zombies = _has_zombies(house.accounts["f20"].process)
         witness = Witness(self.server, reaper, house.accounts)
         watching = asyncio.create_task(witness.watch())
@@ -342,10 +353,11 @@ class Stage:
         await self._open(name)
         await self.server.execute(self.house.accounts[name].id, code, wait=wait, deadline_s=deadline_s)
 
-    async def _open(self, name: str) -> str:
+    async def _open(self, name: str, *, kernel: str = "python3") -> str:
         path = f"{name}.ipynb"
         await self.server.save_notebook(path)
-        session = await self.server.open_session(path)
+        body = {"path": path, "name": "", "type": "notebook", "kernel": {"name": kernel}}
+        session = await self.server.request("POST", "api/sessions", json=body)
         kernel_id: str = session["kernel"]["id"]
         self.house.accounts[name] = Account(kernel_id)
 
@@ -379,9 +391,18 @@ class Stage:
 
     async def _f4(self) -> None:
         """Let a kernel die in the middle of its cell while a tab is open, and wait until it is back."""
-        account = await self._dies("f4", "import os, time\ntime.sleep(3)\nos.kill(os.getpid(), 9)")
-        model = await self.server.kernel(account.id)
-        self.house.reborn = model["execution_state"] == "busy"
+        kernel_id = await self._open("f4", kernel="silent-rebirth")
+        account = self.house.accounts["f4"]
+        first = account.process
+        tab = await self._stack.enter_async_context(self.server.attached(kernel_id))
+        await tab.execute("x = 1")
+        await tab.execute("import os, time\ntime.sleep(3)\nos.kill(os.getpid(), 9)", wait=False)
+
+        async def another() -> psutil.Process | None:
+            found = kernel_process(self.server, kernel_id)
+            return found if found is not None and found != first else None
+
+        account.process = await wait_until(another, what="f4's kernel is back")
 
     async def _f7(self) -> None:
         """Ask for a kernel that dies as it starts, and open its tab: the server lists it as dead, and keeps it."""
@@ -393,21 +414,6 @@ class Stage:
             async with self.server.attached(account.id):
                 pass
         await self.server.wait_for_state(account.id, "dead")
-
-    async def _dies(self, name: str, code: str) -> Account:
-        kernel_id = await self._open(name)
-        account = self.house.accounts[name]
-        first = account.process
-        tab = await self._stack.enter_async_context(self.server.attached(kernel_id))
-        await tab.execute("x = 1")
-        await tab.execute(code, wait=False)
-
-        async def another() -> psutil.Process | None:
-            found = kernel_process(self.server, kernel_id)
-            return found if found is not None and found != first else None
-
-        account.process = await wait_until(another, what=f"{name}'s kernel is back")
-        return account
 
     async def _hold_self(self) -> None:
         code = f"""
@@ -539,13 +545,19 @@ class SwappingJournal(MemoryJournal):
                 await self._stage.swap("w16act")
 
 
-def _install_a_kernel_that_cannot_start(folder: Path) -> None:
-    spec = folder / "data/kernels/broken"
-    spec.mkdir(parents=True)
-    argv = ["/nonexistent/python", "-f", "{connection_file}"]
-    spec.joinpath("kernel.json").write_text(
-        json.dumps({"argv": argv, "display_name": "broken", "language": "python"})
-    )
+def _install_kernels(folder: Path) -> None:
+    """Install one that can't start, and one that dies in silence: started again it hangs, and says nothing.
+
+    A kernel that starts again tells so, and mostly that is heard ("starting"); where it is not, or where the new
+    process hangs before it could, the server goes on listing the old one's "busy".
+    """
+    once = folder / "once.py"
+    once.write_text(ONCE)
+    for name, argv in (("broken", ["/nonexistent/python"]), ("silent-rebirth", [sys.executable, str(once)])):
+        spec = folder / "data/kernels" / name
+        spec.mkdir(parents=True)
+        document = {"argv": [*argv, "-f", "{connection_file}"], "display_name": name, "language": "python"}
+        spec.joinpath("kernel.json").write_text(json.dumps(document))
 
 
 def _silent_job(folder: Path) -> str:

@@ -4,7 +4,6 @@ Three kernels on one server, each with a `reaper run` of its own (a policy that 
 """
 
 import asyncio
-import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator
@@ -25,6 +24,7 @@ from tests.stories.daemons import (
     journaled_ledger,
     kernel_process,
     lives,
+    patiently,
     utc_now,
 )
 from tests.support.jupyter_server import JupyterServer, running_jupyter_async, wait_until
@@ -57,6 +57,7 @@ class Restarts:
         ledger_at_death: f15: the ledger as the killed daemon left it.
         ledger: f15: the ledger in the end.
         starts: When each daemon of f16 and f18 was started, by `time.monotonic`.
+        log: The end of what f16's daemons logged.
         broken: What kept a story from its end.
         codes: Exit statuses of f18's rounds.
     """
@@ -69,6 +70,7 @@ class Restarts:
     ledger_at_death: list[LedgerEntry] = field(default_factory=list)
     ledgers: dict[str, list[LedgerEntry]] = field(default_factory=dict)
     starts: dict[str, list[float]] = field(default_factory=dict)
+    log: str = ""
     broken: dict[str, BaseException] = field(default_factory=dict)
     codes: list[int] = field(default_factory=list)
 
@@ -152,19 +154,18 @@ async def _settled(home: Path) -> bool:
 
 
 async def _restarted(play: Restarts, server: JupyterServer, home: Path) -> None:
-    """f16."""
+    """f16: each daemon lives for a few seconds, and at least as long as it took to come up beside other tests."""
     environ = _environ(play, "f16", server, home)
-    play.starts["f16"] = []
-    end = time.monotonic() + 60
+    starts = play.starts["f16"] = []
+    end = time.monotonic() + 90
     while not await _gone(play, "f16", server) and time.monotonic() < end:
-        play.starts["f16"].append(time.monotonic())
+        starts.append(time.monotonic())
         async with daemon_process(environ, home / "log"):
-            await wait_until(lambda: _up(home, len(play.starts["f16"])), what="it is up")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EVERY):
-                    while not await _gone(play, "f16", server):
-                        await asyncio.sleep(0.1)
+            await wait_until(lambda: _up(home, len(starts)), what="it is up")
+            lives_for = max(EVERY, time.monotonic() - starts[-1])
+            await patiently(lambda: _gone(play, "f16", server), deadline_s=lives_for)
     play.ledgers["f16"] = await journaled_ledger(home / "journal.db")
+    play.log = (home / "log").read_text()[-6000:]
 
 
 async def _up(home: Path, times: int) -> bool:

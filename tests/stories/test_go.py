@@ -58,7 +58,7 @@ def test_f3_output_alone_keeps_nothing_where_it_is_ignored(night: Night, name: s
 
 @in_house
 def test_f4_a_kernel_that_died_in_mid_cell_and_says_busy_for_ever_goes(house: House):
-    assert house.reborn, "it was started again, and says busy"
+    assert house.reborn == "busy"
     assert house.accounts["f4"].reaped
 
 
@@ -188,7 +188,7 @@ def test_f20_a_zombie_child_keeps_nothing(house: House):
 def _gone_on_time(play: Restarts, name: str) -> None:
     assert name not in play.broken, play.broken
     account = play.accounts[name]
-    assert not account.listed
+    assert not account.listed, play.log
     assert not account.lived
     states = [entry.state.value for entry in play.ledgers[name]]
     assert states == ["STARTED", "SUCCEEDED"]

@@ -54,7 +54,7 @@ class Case:
     @property
     def pace(self) -> timedelta:
         """The poll interval, but a day in looks of 5 s would take a minute to test."""
-        return max(self.poll, self.ruleset.policies[0].rule.timeout / 200)
+        return max(self.poll, self.ruleset.policies[0].rule.timeout / 60)
 
 
 def reaped_at(case: Case, *, woken: bool, limit: timedelta = EIGHT_DAYS) -> datetime | None:

@@ -1,5 +1,6 @@
 """Telling systemd: a datagram, never a wait."""
 
+import contextlib
 import os
 import socket
 import time
@@ -37,9 +38,9 @@ def test_a_supervisor_that_does_not_read_holds_nothing_up(systemd):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filling:
         filling.setblocking(False)
         filling.connect(systemd.getsockname())
-        with pytest.raises(BlockingIOError):
-            while True:
-                filling.send(b"x")
+        with contextlib.suppress(BlockingIOError):
+            while filling.send(b"x"):
+                pass
     begun = time.monotonic()
     assert not notify("WATCHDOG=1")
     assert time.monotonic() - begun < 2
@@ -53,7 +54,13 @@ def test_without_a_supervisor_it_says_so(monkeypatch, own_home):
 
 @pytest.mark.parametrize(
     ("micros", "pid", "seconds"),
-    [("20000000", "", 10.0), ("20000000", "own", 10.0), ("20000000", "1", None), ("", "", None), ("x", "", None)],
+    [
+        ("20000000", "", 10.0),
+        ("20000000", "own", 10.0),
+        ("20000000", "1", None),
+        ("", "", None),
+        ("x", "", None),
+    ],
 )
 def test_how_often_the_watchdog_wants_to_hear(monkeypatch, micros, pid, seconds):
     monkeypatch.setenv("WATCHDOG_USEC", micros)

@@ -42,7 +42,8 @@ def test_another_scheme_is_refused_and_the_existing_ones_are_named(address):
 
 
 @pytest.mark.parametrize(
-    "address", ["", " ", "a\0b", "sqlite://host/x", "sqlite:///", "sqlite:///x?mode=ro", "memory:x", "sqlite:///x#y"]
+    "address",
+    ["", " ", "a\0b", "sqlite://host/x", "sqlite:///", "sqlite:///x?mode=ro", "memory:x", "sqlite:///x#y"],
 )
 def test_what_means_nothing_is_refused(address):
     with pytest.raises(ConfigError, match="no address of a journal"):

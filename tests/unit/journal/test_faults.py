@@ -1,24 +1,19 @@
 """Bad journals, bad disks: each gets a clear error, nothing is deleted, and what was acknowledged is there."""
 
 import contextlib
-import os
-import resource
 import shutil
-import signal
 import sqlite3
 import stat
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
 from reaper.core.world import World
-from reaper.errors import JournalCorrupt, JournalError, JournalFull, JournalLocked, JournalSchema
+from reaper.errors import JournalCorrupt, JournalError, JournalFull, JournalSchema
 from reaper.journal import SqliteJournal
 from reaper.journal.schema import APPLICATION_ID, MIGRATIONS
-from reaper.testing.journal_tale import MAX_GAP, told
+from reaper.testing.journal_tale import MAX_GAP
+from tests.unit.journal.processes import in_a_process, restored
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -27,15 +22,6 @@ def sqlite(path: Path, *statements: str) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
-
-
-async def restored(path: Path) -> World:
-    journal = SqliteJournal(path)
-    await journal.open(write=True)
-    try:
-        return World.restore(await journal.load(), MAX_GAP)
-    finally:
-        await journal.close()
 
 
 # --- what is no journal, or none we know -------------------------------------------------------------------------
@@ -73,7 +59,7 @@ async def test_a_fact_of_a_newer_reaper_is_named(filled, path):
     sqlite(path, "UPDATE facts SET type = 'BudgetLent'")
     journal = SqliteJournal(path)
     await journal.open(write=False)
-    with pytest.raises(JournalSchema, match="'BudgetLent'.*a newer reaper"):
+    with pytest.raises(JournalSchema, match=r"'BudgetLent'.*a newer reaper"):
         await journal.load()
     await journal.close()
 
@@ -158,7 +144,9 @@ async def test_damaged_pages_are_reported_with_what_sqlite_says_of_them(filled, 
     path.write_bytes(content)
     journal = SqliteJournal(path)
     await journal.open(write=True)
-    with pytest.raises(JournalCorrupt, match=r"damaged.*quick_check: .*Nothing was deleted.*journal\.db\.bak"):
+    with pytest.raises(
+        JournalCorrupt, match=r"damaged.*quick_check: .*Nothing was deleted.*journal\.db\.bak"
+    ):
         await journal.load()
     await journal.close()
     assert path.read_bytes() == content
@@ -169,8 +157,7 @@ async def test_a_file_cut_short_is_reported(filled, path, tale):
     path.write_bytes(path.read_bytes()[: 3 * 4096 + 100])
     journal = SqliteJournal(path)
     with pytest.raises(JournalCorrupt):
-        await journal.open(write=True)
-        await journal.load()
+        await _open_and_load(journal)
     await journal.close()
 
 
@@ -212,12 +199,17 @@ async def test_a_full_disk_loses_nothing(filled, tale):
     connection = filled._store._connection
     worker = filled._worker
     await worker.run(lambda: connection.execute("PRAGMA max_page_count = 1").fetchone())
-    world, number = worlds[20], 20
+    number = 20
+
+    async def write_until_full() -> None:
+        nonlocal number
+        while True:
+            await filled.write(batches[number])
+            number += 1
+
     with pytest.raises(JournalFull, match=r"full.*MB free.*Nothing of it was lost"):
-        for batch in batches[20:]:
-            await filled.write(batch)
-            world, number = worlds[batch.seq], batch.seq
-    assert World.restore(await filled.load(), MAX_GAP) == world
+        await write_until_full()
+    assert World.restore(await filled.load(), MAX_GAP) == worlds[number]
     with pytest.raises(JournalFull):
         await filled.write(batches[number])
     await worker.run(lambda: connection.execute("PRAGMA max_page_count = 1000000").fetchone())
@@ -226,116 +218,36 @@ async def test_a_full_disk_loses_nothing(filled, tale):
     assert World.restore(await filled.load(), MAX_GAP) == worlds[-1]
 
 
-WRITER = """
-import asyncio, sys
-from reaper.errors import JournalError
-from reaper.journal import SqliteJournal
-from reaper.testing.journal_tale import told
-
-async def main(path, seed, length):
-    journal = SqliteJournal(path)
-    await journal.open(write=True)
-    last = (await journal.load()).seq
-    print("open", flush=True)
-    for batch in told(seed, length)[0][last:]:
-        try:
-            await journal.write(batch)
-        except JournalError as error:
-            print(type(error).__name__, error, flush=True)
-            break
-        print(batch.seq, flush=True)
-    await journal.close()
-
-asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
-"""
-
-
-async def test_a_limit_on_the_files_size_loses_nothing(path):
-    """The kernel refuses a write in the middle, as a quota or a full disk does."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-
-    done = subprocess.run(
-        [sys.executable, "-c", WRITER, str(path), "8", "400"],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=limit,  # noqa: PLW1509 - one call, nothing that could deadlock
-        timeout=60,
-    )
-    *acknowledged, problem = done.stdout.split("\n")[1:-1]
-    assert problem.startswith("JournalFull"), done
-    assert "Traceback" not in done.stderr
-    last = int(acknowledged[-1])
-    assert await restored(path) == told(8, 400)[1][last]
-
-
-@pytest.fixture
-def powerless():
-    """Arguments for a subprocess that obeys permissions, also where the tests run as root."""
-    return {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
-
-
-def in_a_process(script: str, *arguments: object, **options: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        **options,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout
-
-
-OPEN = """
-import asyncio, sys
-from reaper.errors import JournalError
-from reaper.journal import SqliteJournal
-
-async def main(path, write):
-    journal = SqliteJournal(path)
-    try:
-        await journal.open(write=write)
-        print((await journal.load()).seq)
-    except JournalError as error:
-        print(type(error).__name__, error)
-    await journal.close()
-
-asyncio.run(main(sys.argv[1], sys.argv[2] == "write"))
-"""
-
-
 @pytest.fixture
 def shown(tmp_path_factory):
     """A folder everybody may look into."""
     folder = tmp_path_factory.mktemp("shown")
     for above in (folder, *folder.parents[:-2]):
         above.chmod(above.stat().st_mode | 0o055)
-    return folder
+    yield folder
+    for closed in (folder, *folder.glob("*/")):
+        closed.chmod(0o755)
 
 
-async def test_a_folder_we_may_not_write_to_is_named(shown, powerless):
+async def test_a_folder_we_may_not_write_to_is_named(shown):
     shown.chmod(0o555)
-    said = in_a_process(OPEN, shown / "journal.db", "write", **powerless)
+    said = in_a_process(shown / "journal.db", "write", "powerless")
     assert said.startswith("JournalFull"), said
     assert str(shown) in said
     assert "ermission denied" in said
 
 
-async def test_a_journal_we_may_not_write_is_named(shown, powerless):
+async def test_a_journal_we_may_not_write_is_named(shown):
     path = shown / "journal.db"
     await restored(path)
     path.chmod(0o444)
     shown.chmod(0o777)
     path.with_name("journal.db.lock").chmod(0o666)
-    said = in_a_process(OPEN, path, "write", **powerless)
+    said = in_a_process(path, "write", "powerless")
     assert said.startswith("JournalFull"), said
 
 
-async def test_a_reader_needs_no_right_to_write(shown, powerless, tale):
+async def test_a_reader_needs_no_right_to_write(shown, tale):
     """No daemon runs and the folder is closed to us: SQLite can't make the shared memory it wants, and needs none."""
     path = shown / "journal.db"
     journal = SqliteJournal(path)
@@ -345,11 +257,11 @@ async def test_a_reader_needs_no_right_to_write(shown, powerless, tale):
     await journal.close()
     path.chmod(0o444)
     shown.chmod(0o555)
-    assert in_a_process(OPEN, path, "read", **powerless) == "7\n"
+    assert in_a_process(path, "read", "powerless") == "7\n"
     assert sorted(file.name for file in shown.iterdir()) == ["journal.db", "journal.db.lock"]
 
 
-async def test_a_reader_sees_what_a_crash_left_in_the_log(shown, powerless, tale):
+async def test_a_reader_sees_what_a_crash_left_in_the_log(shown, tale):
     """The same after a crash: what was acknowledged is in the log alone, and is worked in in a copy."""
     path = shown / "journal.db"
     journal = SqliteJournal(path)
@@ -363,59 +275,14 @@ async def test_a_reader_sees_what_a_crash_left_in_the_log(shown, powerless, tale
         (left / name).chmod(0o444)
     await journal.close()
     left.chmod(0o555)
-    assert in_a_process(OPEN, left / "journal.db", "read", **powerless) == "7\n"
+    assert in_a_process(left / "journal.db", "read", "powerless") == "7\n"
     assert sorted(file.name for file in left.iterdir()) == ["journal.db", "journal.db-wal"]
-
-
-# --- two at once, and sudden ends --------------------------------------------------------------------------------
-
-
-async def test_a_second_daemon_is_refused_with_the_pid_of_the_first(filled, path, tale):
-    said = in_a_process(OPEN, path, "write")
-    assert said.startswith("JournalLocked"), said
-    assert f"process {os.getpid()}" in said
-    assert in_a_process(OPEN, path, "read") == "20\n"  # reading goes on beside it
-    await filled.write(tale[0][20])
-    with pytest.raises(JournalLocked, match="this very process"):
-        await SqliteJournal(path).open(write=True)
-    await filled.close()
-    assert in_a_process(OPEN, path, "write") == "21\n"
-
-
-async def test_somebody_elses_lock_in_the_file_is_an_error_that_says_so(filled, path, tale, monkeypatch):
-    connection = filled._store._connection
-    await filled._worker.run(lambda: connection.execute("PRAGMA busy_timeout = 20").fetchone())
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as shell:
-        shell.execute("BEGIN IMMEDIATE")
-        with pytest.raises(JournalLocked, match="SQLite shell"):
-            await filled.write(tale[0][20])
-    await filled.write(tale[0][20])
-
-
-@pytest.mark.timeout(180)
-async def test_what_was_acknowledged_survives_sigkill(path):
-    """Killed at any point of writing, again and again: it opens, and nothing that was acknowledged is missing."""
-    length, worlds, last = 3000, told(9, 3000)[1], 0
-    for round_ in range(8):
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), "9", str(length)], stdout=subprocess.PIPE, text=True
-        ) as writer:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == "open\n"
-            for _ in range(3 + 7 * round_):
-                line = writer.stdout.readline()
-            writer.send_signal(signal.SIGKILL)
-            rest = writer.stdout.read().split("\n")[:-1]
-        acknowledged = int((rest or [line.strip()])[-1])
-        assert acknowledged > last
-        journal = SqliteJournal(path)
-        await journal.open(write=True)
-        image = await journal.load()
-        await journal.close()
-        assert image.seq in {acknowledged, acknowledged + 1}
-        assert World.restore(image, MAX_GAP) == worlds[image.seq]
-        last = image.seq
 
 
 def test_our_application_id_spells_our_name():
     assert APPLICATION_ID.to_bytes(4, "big") == b"REAP"
+
+
+async def _open_and_load(journal: SqliteJournal) -> None:
+    await journal.open(write=True)
+    await journal.load()

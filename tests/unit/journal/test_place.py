@@ -50,7 +50,10 @@ def test_an_unknown_file_system_is_taken_for_a_local_one():
 def test_folders_are_made_for_their_owner_alone(tmp_path):
     path = tmp_path / "a" / "b" / "journal.db"
     place.prepare_folder(path)
-    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (path.parent, path.parent.parent)] == [0o700, 0o700]
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (path.parent, path.parent.parent)] == [
+        0o700,
+        0o700,
+    ]
     place.claim(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -157,7 +160,9 @@ os.close(end)
 os.waitpid(child, 0)
 print("free")
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30
+    )
     assert (done.stdout, done.stderr) == ("free\n", "")
 
 
