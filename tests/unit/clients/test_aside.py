@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
@@ -15,7 +16,7 @@ async def test_gives_the_answer_and_raises_what_was_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         await aside.call(lambda: 1 // 0, 5)
     for number in range(100):
-        assert await aside.call(lambda n=number: n, 5) == number
+        assert await aside.call(partial(int, number), 5) == number
 
 
 async def test_one_that_hangs_takes_one_thread_and_says_so() -> None:
