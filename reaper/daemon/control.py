@@ -157,7 +157,7 @@ class DaemonControl:
         renewed = world.holds.get(hold_id) if isinstance(hold_id, str) else None
         matcher = renewed.matcher if renewed is not None else HoldMatcher()
         if isinstance(wanted, str) and wanted not in ("", "host"):
-            history = self._one(wanted, resolve(wanted, list(world.live.values())))
+            history = await self._one_after_a_look(wanted)
             matcher = HoldMatcher(kind=history.ref.kind, scope=history.ref.scope, id=history.ref.id)
         hold = Hold(
             id=hold_id if isinstance(hold_id, str) and hold_id else _hold_id(now, caller, matcher),
@@ -260,6 +260,15 @@ class DaemonControl:
         self._daemon.recorder.facts(*facts)
         await self._daemon.recorder.durable()
         self._daemon.poke()
+
+    async def _one_after_a_look(self, text: str) -> History:
+        """Find a resource; one that is too new to have been seen is looked for first."""
+        lives = self._daemon.world.live
+        if not resolve(text, list(lives.values())):
+            watches = list(self._daemon.looking.watches.values())
+            await asyncio.gather(*(self._daemon.looking.look(watch) for watch in watches))
+            self._daemon.poke()
+        return self._one(text, resolve(text, list(lives.values())))
 
     def _one(self, text: str, found: list[History]) -> History:
         if len(found) > 1:

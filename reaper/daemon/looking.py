@@ -205,8 +205,8 @@ class Looking:
             watch = self.watches.get(history.source) if history else None
             if history is None or watch is None or watch.last_at is None:
                 continue
-            if decision.reason is Reason.SAMPLING and decision.due_at is not None:
-                watch.sooner(decision.due_at)
+            if decision.reason is Reason.SAMPLING and decision.wake_at is not None:
+                watch.sooner(decision.wake_at)
             elif (baseline := _baseline_at(decision, history)) is not None and watch.last_at < baseline:
                 watch.sooner(baseline)
             if _work_ended_or_unseen(before.get(decision.ref.key), decision):

@@ -29,7 +29,7 @@ Last activity + timeout to the end, 20 real kernels on each of three real server
 Target: DELETE sent after a median of 0.3 s at most, p99 1 s.
 """,
     "footprint": """
-Beside 50 real kernels at the default interval, 180 s a window. Targets: RSS 75 MB, CPU 0.2 % of a core, and no more
+Beside 50 real kernels at the default interval, 120 s a window. Targets: RSS 75 MB, CPU 0.2 % of a core, and no more
 with everything overdue and vetoed.
 """,
     "ticks": """

@@ -28,7 +28,7 @@ __all__ = ["daemon_cost", "start_up", "ten_thousand_ticks"]
 _MEGABYTE = 1 << 20
 
 
-def daemon_cost(count: int = 50, window_s: int = 180) -> dict[str, object]:
+def daemon_cost(count: int = 50, window_s: int = 120) -> dict[str, object]:
     """Measure the real daemon beside `count` real idle kernels at the default interval.
 
     Returns:

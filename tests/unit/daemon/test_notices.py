@@ -7,6 +7,7 @@ import pytest
 
 from reaper.core.facts import NoticeGiven
 from reaper.core.ruleset import Mode
+from reaper.daemon import looking
 from reaper.errors import NotifyError
 from reaper.testing import FakeNotifier, hours, idle, minutes, policy, rules, seconds, unknown
 from tests.unit.daemon.rig import Rig, passing
@@ -74,15 +75,16 @@ async def test_the_log_alone_is_no_delivery():
         assert rig.reasons() == {"k1": "notice_undelivered"}
 
 
-def seldom(rig: Rig) -> None:
-    """Look four times an hour: days pass faster."""
+def seldom(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look, and look for sources, four times an hour: days pass faster."""
+    monkeypatch.setattr(looking, "_DISCOVERY", minutes(15))
     rig.setup["poll_interval"] = minutes(15)
     rig.ruleset = rules(policy(warn_before=minutes(10)), max_gap=minutes(45))
 
 
-async def test_after_a_day_without_delivery_it_is_blocked_and_told_once():
+async def test_after_a_day_without_delivery_it_is_blocked_and_told_once(monkeypatch):
     rig, notifier = warned_rig()
-    seldom(rig)
+    seldom(rig, monkeypatch)
     log = rig.notifiers[0]
     notifier.failing = "503"
     async with rig.running():
@@ -96,9 +98,9 @@ async def test_after_a_day_without_delivery_it_is_blocked_and_told_once():
     assert not rig.source.acts
 
 
-async def test_what_is_unknown_for_a_day_is_told_once():
+async def test_what_is_unknown_for_a_day_is_told_once(monkeypatch):
     rig, notifier = warned_rig()
-    seldom(rig)
+    seldom(rig, monkeypatch)
     rig.scene.say("k1", execution_state=unknown("hibernating"))
     async with rig.running() as daemon:
         await passing(23 * 3600)
