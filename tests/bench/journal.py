@@ -238,8 +238,9 @@ def _fill(path: Path, fleet: Fleet, minutes: int) -> int:
         )
     connection.execute(
         """WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < :last)
-        INSERT INTO runs SELECT life, nr, CASE WHEN n THEN :seq + n ELSE first_seq END, :seq + n, activity, 30000000 + n,
-            covers_ago, 90000000 + n, value, 0 FROM heads, n WHERE signal = 'last_activity' ORDER BY life, nr, n""",
+        INSERT INTO runs SELECT life, nr, CASE WHEN n THEN :seq + n ELSE first_seq END, :seq + n, activity,
+            30000000 + n, covers_ago, 90000000 + n, value, 0
+        FROM heads, n WHERE signal = 'last_activity' ORDER BY life, nr, n""",
         {"seq": seq, "last": minutes - 1},
     )
     connection.execute(

@@ -21,7 +21,7 @@ from tests.support.jupyter_server import JupyterServer, running_jupyter_async
 
 __all__ = ["reap_lag"]
 
-TIMEOUT_S = 90
+TIMEOUT_S = 150
 DEFAULT_INTERVAL_S = 300
 REQUESTS_A_LOOK = 4
 

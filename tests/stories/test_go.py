@@ -7,6 +7,7 @@ what must have come of it. Whether something is gone is asked of the server and 
 import pytest
 
 from reaper.core.verdict import Reason
+from reaper.daemon.looking import BASELINE
 from tests.stories.gpus import Gpus
 from tests.stories.house import House
 from tests.stories.night import KERNELS, Night
@@ -150,7 +151,7 @@ def test_f15_after_a_kill_between_started_and_the_request_it_is_looked_at_again_
 
 @elsewhere
 def test_f16_a_daemon_that_is_restarted_again_and_again_reaps_on_time(restarts: Restarts):
-    assert len(restarts.starts["f16"]) >= 3
+    assert len(restarts.starts["f16"]) >= 2
     _gone_on_time(restarts, "f16")
 
 
@@ -193,4 +194,5 @@ def _gone_on_time(play: Restarts, name: str) -> None:
     states = [entry.state.value for entry in play.ledgers[name]]
     assert states == ["STARTED", "SUCCEEDED"]
     late = (play.ledgers[name][0].at - play.due[name]).total_seconds()
-    assert 0 <= late < play.longest(name) + ON_TIME, (late, play.longest(name))
+    on_time = play.longest(name) + BASELINE.total_seconds() + ON_TIME
+    assert 0 <= late < on_time, (late, on_time, play.log)

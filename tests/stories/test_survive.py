@@ -63,7 +63,7 @@ def test_w6_a_future_on_a_remote_cluster_is_held_or_goes(house: House):
         assert held.held, part
         assert held.status["reason"] == "held", part
     assert "a future" in house.accounts["w6-self"].status["reason_text"]
-    assert "sleep 600" in house.accounts["w6-command"].status["reason_text"]
+    assert "sleep" in house.accounts["w6-command"].status["reason_text"]
 
 
 @in_house

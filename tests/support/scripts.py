@@ -33,7 +33,16 @@ T = TypeVar("T")
 
 IDS = ("a", "b", "c")
 NONE = timedelta(0)
-PAUSES = (seconds(0.001), seconds(1), seconds(5), minutes(1), minutes(2), minutes(4), minutes(30), minutes(130))
+PAUSES = (
+    seconds(0.001),
+    seconds(1),
+    seconds(5),
+    minutes(1),
+    minutes(2),
+    minutes(4),
+    minutes(30),
+    minutes(130),
+)
 TIMEOUTS = (minutes(1), minutes(5), minutes(30), minutes(120))
 LADDER = (Step(action="notify"), Step(action="shutdown", after=minutes(3)))
 ENFORCED = (Mode.ENFORCE, Mode.ENFORCE, Mode.DRY_RUN)
