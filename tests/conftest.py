@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from _pytest.nodeid import NodeId
 from hypothesis import settings
 
 # Two cores shared by servers and kernels make single examples slow: no deadline.
@@ -26,13 +27,20 @@ def pytest_sessionstart() -> None:
     asyncio.set_event_loop(None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark by folder, so that `-m 'not e2e'` works without a line in every file."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark by folder, so that `-m 'not e2e'` works without a line in every file, and keep xdist's groups together.
+
+    pytest-xdist 3.8 writes a group into `Node._nodeid`, which pytest 9.2 no longer reads.
+    """
     root = Path(__file__).parent
     for item in items:
         folder = item.path.relative_to(root).parts[0] if item.path.is_relative_to(root) else ""
         if folder in _MARKED_FOLDERS:
             item.add_marker(folder)
+        groups = "_".join(sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")}))
+        if groups and getattr(config.option, "loadgroup", False) and not item.nodeid.endswith(f"@{groups}"):
+            item._id = NodeId.parse(f"{item.nodeid}@{groups}")
 
 
 def _isolate(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:

@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import pytest
-from _pytest.nodeid import NodeId
 
 from tests.stories.gpus import Gpus, play_gpus
 from tests.stories.house import House, play_house
@@ -16,17 +15,6 @@ from tests.stories.restarts import Restarts, play_restarts
 from tests.stories.travel import Travel, play_travel
 
 T = TypeVar("T")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep groups together: pytest-xdist 3.8 writes them into `Node._nodeid`, which pytest 9.2 no longer reads."""
-    if not getattr(config.option, "loadgroup", False):
-        return
-    for item in items:
-        groups = sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
-        if groups and not item.nodeid.endswith(f"@{'_'.join(groups)}"):
-            item._id = NodeId.parse(f"{item.nodeid}@{'_'.join(groups)}")
 
 
 def _played(play: Callable[[Path, Path], Awaitable[T]], factory: pytest.TempPathFactory) -> T:
