@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import structlog
 from _pytest.nodeid import NodeId
 from hypothesis import settings
 
@@ -86,4 +87,5 @@ def own_home(_own_session_environment: None, monkeypatch: pytest.MonkeyPatch) ->
     """
     with TemporaryDirectory(prefix="reaper-", ignore_cleanup_errors=True) as home:
         _isolate(monkeypatch, Path(home))
+        structlog.reset_defaults()  # an earlier test may have set up a log that lets little through
         yield Path(home)

@@ -11,9 +11,11 @@ __all__ = ["BLIND_AFTER", "Decision", "Evidence"]
 BLIND_AFTER = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class Evidence:
-    """One signal as it stood when the decision was made.
+    """One signal as it stood when the decision was made. Never changed, though not frozen.
+
+    A tick over 10,000 resources makes 50,000 of these, and frozen ones take nearly twice as long.
 
     Attributes:
         signal: Its name.

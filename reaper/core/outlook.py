@@ -59,10 +59,10 @@ def consider(candidate: Candidate) -> Outlook:
     if finding.verdict is Verdict.REAP:
         standing = against
     else:
-        standing = tuple(veto for veto in against if _outlasts(veto, finding))
+        standing = tuple([veto for veto in against if _outlasts(veto, finding)])
     foreseen = _foresee(candidate, standing)
-    wakes = (*own, *(veto.until for veto in standing if veto.until is not None))
-    if not any(veto.reason in _UNTOLD for veto in against):
+    wakes = (*own, *[veto.until for veto in standing if veto.until is not None])
+    if not [veto for veto in against if veto.reason in _UNTOLD]:
         return Outlook(candidate=candidate, standing=standing, act_at=foreseen, wakes=wakes)
     tell_at = _tell_at(candidate, against, foreseen)
     if tell_at is not None and _settled(finding):
@@ -149,7 +149,8 @@ def _foresee(c: Candidate, standing: Sequence[Veto]) -> datetime | None:
         if veto.until is None:
             return None
         at = max(at, veto.until)
-    return at if at <= c.now else _after_quiet_hours(c.ruleset.guards.quiet_hours, at)
+    quiet = c.ruleset.guards.quiet_hours
+    return _after_quiet_hours(quiet, at) if quiet and at > c.now else at
 
 
 def _after_quiet_hours(hours: Sequence[QuietHours], at: datetime) -> datetime:
@@ -167,8 +168,12 @@ def _tell_at(c: Candidate, against: Sequence[Veto], foreseen: datetime | None) -
         return None
     at = foreseen - c.policy.notice_lead
     retry = notice_retry_at(c)
-    silenced = [veto.until for veto in against if veto.reason in _SILENCING and veto.until is not None]
-    return max([at, *silenced, *([retry] if retry is not None else [])])
+    if retry is not None and retry > at:
+        at = retry
+    for veto in against:
+        if veto.until is not None and veto.until > at and veto.reason in _SILENCING:
+            at = veto.until
+    return at
 
 
 def _settled(finding: Finding) -> bool:

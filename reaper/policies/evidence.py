@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
 
-from reaper.core.history import History, Run, later
+from reaper.core.history import History, Run
 from reaper.core.model import Activity
 from reaper.core.verdict import Reason
 
@@ -134,11 +134,11 @@ def _idle_since(history: History, seen: Sequence[Run], leave_out: Collection[str
     A source's own time of the last activity proves idleness back to itself. Where no signal has
     one, sampled signals prove no more than the time they cover: idle since they all cover it.
     """
-    since: datetime | None = None
-    for run in history.runs.values():
-        if run.signal not in leave_out:
-            since = later(since, run.active_at)
-    if not any(run.evidence_at is not None for run in seen):
-        for run in seen:
-            since = later(since, run.held_since)
-    return since
+    dates = [
+        at
+        for run in history.runs.values()
+        if (at := run.active_at) is not None and run.signal not in leave_out
+    ]
+    if all(run.evidence_at is None for run in seen):
+        dates += [run.held_since for run in seen]
+    return max(dates, default=None)

@@ -290,7 +290,7 @@ def test_without_a_resource_it_holds_what_it_runs_in(daemon):
         assert line(process) == "up"
         [one] = holds()
         assert one["matcher"]["kind"] == "jupyter.terminal"  # type: ignore[index]
-        assert one["why"] == "sh -c 'echo up; read x'"
+        assert one["why"] == "while sh runs"
         process.communicate("\n", timeout=30)
 
 
