@@ -6,7 +6,7 @@ reading commands read the journal, and writing ones write their facts there, for
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -160,7 +160,14 @@ def named(reach: Reach, resource: str) -> str:
         return resource
     from reaper.cli.whoami import find_self
 
-    return find_self(reach.status()["resources"])
+    try:
+        return find_self(reach.status()["resources"])
+    except (
+        UnknownResource
+    ):  # a kernel younger than the latest look: an unknown name makes the daemon look at once
+        with suppress(ControlError, UsageError):
+            reach.explain(resource)
+        return find_self(reach.status()["resources"])
 
 
 @contextmanager

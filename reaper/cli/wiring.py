@@ -13,7 +13,8 @@ from reaper.core.world import World
 from reaper.daemon.loop import Daemon
 from reaper.daemon.rules import Setup
 from reaper.daemon.supervisor import Loaded
-from reaper.plugins import Journal, Notifier, Provider, load
+from reaper.journal import journal_at
+from reaper.plugins import Notifier, Provider, load
 from reaper.providers.jupyter import JupyterOptions
 
 __all__ = ["loaded", "open_daemon"]
@@ -43,7 +44,7 @@ async def open_daemon(settings: Settings) -> AsyncIterator[Daemon]:
             undo.push_async_callback(provider.close)
         for notifier in notifiers:
             undo.push_async_callback(notifier.close)
-        journal = open_journal(settings.state)
+        journal = journal_at(settings.state)
         await journal.open(write=True)
         undo.push_async_callback(journal.close)
         image = await journal.load()
@@ -61,17 +62,6 @@ async def open_daemon(settings: Settings) -> AsyncIterator[Daemon]:
         yield daemon
     finally:
         await daemon.close()
-
-
-def open_journal(address: str) -> Journal:
-    """Make the journal that an address names; it is not opened yet.
-
-    Raises:
-        ConfigError: Nothing serves that scheme.
-    """
-    scheme = address.partition(":")[0] if "://" in address or address.startswith("memory:") else "sqlite"
-    journal: Journal = load("reaper.journals", scheme).from_address(address)
-    return journal
 
 
 def _setup(settings: Settings) -> Setup:

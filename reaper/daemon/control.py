@@ -82,8 +82,8 @@ class DaemonControl:
 
     async def explain(self, resource: str) -> dict[str, object]:
         """Give a decision with all that led to it, also of something that was reaped."""
-        daemon, now = self._daemon, self._daemon.clock.now()
-        found = resolve(resource, list(daemon.world.live.values()))
+        daemon = self._daemon
+        found, now = await self._found(resource), daemon.clock.now()
         if not found:
             gone = await explain_gone(daemon.journal, resource)
             if gone is None:
@@ -157,7 +157,7 @@ class DaemonControl:
         renewed = world.holds.get(hold_id) if isinstance(hold_id, str) else None
         matcher = renewed.matcher if renewed is not None else HoldMatcher()
         if isinstance(wanted, str) and wanted not in ("", "host"):
-            history = await self._one_after_a_look(wanted)
+            history = self._one(wanted, await self._found(wanted))
             matcher = HoldMatcher(kind=history.ref.kind, scope=history.ref.scope, id=history.ref.id)
         hold = Hold(
             id=hold_id if isinstance(hold_id, str) and hold_id else _hold_id(now, caller, matcher),
@@ -261,14 +261,14 @@ class DaemonControl:
         await self._daemon.recorder.durable()
         self._daemon.poke()
 
-    async def _one_after_a_look(self, text: str) -> History:
-        """Find a resource; one that is too new to have been seen is looked for first."""
+    async def _found(self, text: str) -> list[History]:
+        """Find what a RESOURCE names; one that is too new to have been seen is looked for first."""
         lives = self._daemon.world.live
         if not resolve(text, list(lives.values())):
             watches = list(self._daemon.looking.watches.values())
             await asyncio.gather(*(self._daemon.looking.look(watch) for watch in watches))
             self._daemon.poke()
-        return self._one(text, resolve(text, list(lives.values())))
+        return resolve(text, list(lives.values()))
 
     def _one(self, text: str, found: list[History]) -> History:
         if len(found) > 1:

@@ -1,0 +1,57 @@
+"""What the API asks of a daemon, in virtual time."""
+
+import pytest
+
+from reaper.daemon.control import DaemonControl
+from reaper.errors import UsageError
+from reaper.plugins import Caller
+from reaper.testing import hours, idle, minutes
+from tests.unit.daemon.rig import Rig, passing
+
+pytestmark = pytest.mark.looptime
+
+ADA = Caller(who="ada")
+
+
+async def test_what_is_younger_than_the_latest_look_can_be_held_and_explained_at_once():
+    rig = Rig()
+    async with rig.running() as daemon:
+        await passing(5)
+        rig.scene.add("new", {"execution_state": idle(rig.now)})
+        assert "new" not in {key.id for key in daemon.world.live}
+        control = DaemonControl(daemon)
+        document = await control.explain("new")
+        assert document["gone"] is False
+        held = await control.place_hold({"resource": "new", "for": "2h"}, ADA)
+        assert held["hold"]["matcher"]["id"] == "new"
+
+
+async def test_renewing_a_hold_by_its_id_does_not_widen_it():
+    rig = Rig()
+    rig.scene.add("a", {"execution_state": idle(rig.now)}).add("b", {"execution_state": idle(rig.now)})
+    async with rig.running() as daemon:
+        await passing(5)
+        control = DaemonControl(daemon)
+        placed = await control.place_hold({"resource": "a", "for": "5m"}, ADA)
+        renewed = await control.place_hold({"id": placed["hold"]["id"], "for": "5m"}, ADA)
+        assert renewed["hold"]["matcher"] == placed["hold"]["matcher"]
+
+
+async def test_a_hold_on_everything_is_released_by_its_name():
+    rig = Rig()
+    async with rig.running() as daemon:
+        await passing(5)
+        control = DaemonControl(daemon)
+        await control.place_hold({"resource": "host", "for": "5m"}, ADA)
+        assert len(control.holds()["holds"]) == 1
+        await control.release_hold("host", ADA)
+        assert control.holds()["holds"] == []
+
+
+async def test_an_unknown_name_is_a_usage_error():
+    rig = Rig()
+    rig.scene.add("a", {"execution_state": idle(rig.now - hours(1))})
+    async with rig.running() as daemon:
+        await passing(minutes(1).total_seconds())
+        with pytest.raises(UsageError, match="nothing"):
+            await DaemonControl(daemon).explain("nowhere")
