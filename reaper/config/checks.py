@@ -18,7 +18,7 @@ from reaper.config.presets import require
 from reaper.config.problems import Problem
 from reaper.config.rules import bounds_problem, policy_problem
 from reaper.config.values import duration_text, safe_url, scheme_of
-from reaper.core.ruleset import Mode
+from reaper.core.ruleset import LONGEST_WINDOW, Mode
 from reaper.errors import ConfigError
 
 __all__ = ["contradictions", "where"]
@@ -230,6 +230,11 @@ def _budget_names(settings: Settings) -> Iterator[Finding]:
     for budget in settings.budgets:
         if budget.actions is None and budget.dollars_per_hour is None:
             yield "budgets", f"{budget.name!r} limits nothing: give it actions or dollars_per_hour"
+        if budget.window > LONGEST_WINDOW:
+            yield (
+                "budgets",
+                f"{budget.name!r}: a window is a day at most; what was started is remembered so long",
+            )
 
 
 _CHECKS = (

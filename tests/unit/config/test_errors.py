@@ -72,6 +72,7 @@ UNIT = "write it with a unit, such as 45s, 120m, 1h30m or 3d"
         ("BUDGETS", '{"a": 1}', "must be a JSON list of objects here"),
         ("BUDGETS", '[{"name": "x", "actions": 0}]', "number 1, actions: 0 must be at least 1"),
         ("BUDGETS", '[{"name": "x"}]', "'x' limits nothing"),
+        ("BUDGETS", '[{"name": "x", "actions": 1, "window": "2d"}]', "'x': a window is a day at most"),
         ("BUDGETS", '[{"name":"x","actions":1},{"name":"x","actions":1}]', "two budgets are called 'x'"),
         ("AWS__REGIONS", "Frankfurt", "'Frankfurt' is no region"),
         ("AWS__ROLES", "reaper", "'reaper' is no role: write its ARN"),
