@@ -1,5 +1,7 @@
 """What the API asks of a daemon, in virtual time."""
 
+from typing import Any
+
 import pytest
 
 from reaper.daemon.control import DaemonControl
@@ -22,7 +24,7 @@ async def test_what_is_younger_than_the_latest_look_can_be_held_and_explained_at
         control = DaemonControl(daemon)
         document = await control.explain("new")
         assert document["gone"] is False
-        held = await control.place_hold({"resource": "new", "for": "2h"}, ADA)
+        held: dict[str, Any] = await control.place_hold({"resource": "new", "for": "2h"}, ADA)
         assert held["hold"]["matcher"]["id"] == "new"
 
 
@@ -32,8 +34,8 @@ async def test_renewing_a_hold_by_its_id_does_not_widen_it():
     async with rig.running() as daemon:
         await passing(5)
         control = DaemonControl(daemon)
-        placed = await control.place_hold({"resource": "a", "for": "5m"}, ADA)
-        renewed = await control.place_hold({"id": placed["hold"]["id"], "for": "5m"}, ADA)
+        placed: dict[str, Any] = await control.place_hold({"resource": "a", "for": "5m"}, ADA)
+        renewed: dict[str, Any] = await control.place_hold({"id": placed["hold"]["id"], "for": "5m"}, ADA)
         assert renewed["hold"]["matcher"] == placed["hold"]["matcher"]
 
 
@@ -43,7 +45,8 @@ async def test_a_hold_on_everything_is_released_by_its_name():
         await passing(5)
         control = DaemonControl(daemon)
         await control.place_hold({"resource": "host", "for": "5m"}, ADA)
-        assert len(control.holds()["holds"]) == 1
+        before: dict[str, Any] = control.holds()
+        assert len(before["holds"]) == 1
         await control.release_hold("host", ADA)
         assert control.holds()["holds"] == []
 
