@@ -180,6 +180,6 @@ def test_the_units_state(monkeypatch, no_daemon, tmp_path, told, level):
     )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
-    monkeypatch.setattr(diagnosis, "_SYSTEMD", tmp_path)
+    monkeypatch.setattr(diagnosis.installation, "_SYSTEMD", tmp_path)
     levels = [one for one, _ in found(Patient(environ=os.environ, now=NOW), "systemd")]
     assert levels == ([] if level is None else [level])

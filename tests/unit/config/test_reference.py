@@ -65,7 +65,7 @@ def test_each_line_of_the_environment_file_can_be_used(given: Given, name: str, 
 
 def test_the_example_can_be_loaded(generate: ModuleType, given: Given) -> None:
     token = given.secret("abc", "jupyter.token")
-    settings = given.load(generate.POLICY_EXAMPLE.replace("/etc/reaper/jupyter.token", str(token)))
+    settings = given.load(generate.settings.POLICY_EXAMPLE.replace("/etc/reaper/jupyter.token", str(token)))
     assert [policy.name for policy in build_ruleset(settings).policies] == [
         "quiet-kernels",
         "yesterdays-terminals",
