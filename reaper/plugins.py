@@ -181,7 +181,7 @@ class Notice:
     """Something people are told.
 
     Attributes:
-        topic: `warning` (a reap is coming), `reaped`, `failed`, `blind`, `blocked`, `recovered` ...
+        topic: `warning` (a reap is coming), `reaped`, `failed`, `unclear`, `blind`, `blocked` ...
         at: When it was made.
         subject: One line.
         text: The whole message, plain.

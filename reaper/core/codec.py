@@ -6,7 +6,7 @@ in UTC, durations in seconds, enumerations by value, so that a written value rea
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from enum import Enum
 from functools import cache
@@ -57,7 +57,7 @@ def to_json(value: Any) -> Any:
         return {name: to_json(getattr(value, name)) for name in _fields(type(value))}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, Sequence):
         return [to_json(item) for item in value]
     if isinstance(value, (set, frozenset)):
         return sorted(to_json(item) for item in value)
@@ -104,6 +104,8 @@ def _decode_container(origin: Any, inner: tuple[Any, ...], value: Any) -> Any:
         if len(inner) == 2 and inner[1] is Ellipsis:  # noqa: PLR2004 - tuple[T, ...]
             return tuple(_decode(inner[0], item) for item in value)
         return tuple(_decode(one, item) for one, item in zip(inner, value, strict=True))
+    if origin is Sequence:
+        return tuple(_decode(inner[0], item) for item in value)
     if origin is frozenset:
         return frozenset(_decode(inner[0], item) for item in value)
     if isinstance(value, Mapping):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reaper.core.candidate import ONLY_SHOWN, Candidate
-from reaper.core.decision import BLIND_AFTER, Decision, Evidence
+from reaper.core.decision import BLIND_AFTER, Decision, Evidence, Signals
 from reaper.core.facts import PolicyApplied
 from reaper.core.history import History
 from reaper.core.model import ResourceKey, ResourceRef
@@ -125,7 +125,8 @@ def _conclude(history: History, outlooks: Sequence[Outlook], tick: _Tick) -> Dec
     findings = tuple([outlook.finding for outlook in outlooks])
     outlooks = earnest(outlooks)
     chosen = speaker(outlooks)
-    name, evidence = _decision_id(ref, now, basis), _evidence(history)
+    name = _decision_id(ref, now, basis)
+    evidence = Signals(tuple(history.runs.values()), history.last_seen_at)
     if chosen is None:
         return Decision(id=name, at=now, basis=basis, ref=ref, evidence=evidence, config_digest=tick.digest)
     finding, policy, standing = chosen.finding, chosen.candidate.policy, chosen.standing
@@ -197,23 +198,6 @@ def _check(finding: object, policy: str) -> None:
         if instant is not None and instant.tzinfo is None:
             msg = f"the rule answered {instant}, an instant without a zone"
             raise ValueError(msg)
-
-
-def _evidence(history: History) -> tuple[Evidence, ...]:
-    seen = history.last_seen_at
-    return tuple(
-        Evidence(
-            signal=run.signal,
-            activity=run.activity,
-            value=run.value,
-            evidence_at=run.evidence_at,
-            observed_at=run.last_at,
-            active_at=run.active_at,
-            covers_from=run.covers_from,
-            current=run.last_at == seen,
-        )
-        for _, run in sorted(history.runs.items())
-    )
 
 
 def _decision_id(ref: ResourceRef, now: datetime, basis: int) -> str:

@@ -87,10 +87,12 @@ def _longest_due_first(
     """Order what is to be done by when it became due, never before what lives in it."""
     due: dict[ResourceKey, tuple[datetime, int, ResourceKey]] = {}
     for key, decision in decisions.items():  # children come first, so theirs are known
+        if not decision.to_act:
+            continue
         below = [due[child.ref.key] for child in children.get(key, ()) if child.ref.key in due]
         latest = max([_due_at(decision), *(at for at, _, _ in below)])
         due[key] = latest, 1 + max((height for _, height, _ in below), default=0), key
-    return sorted((key for key, decision in decisions.items() if decision.to_act), key=due.__getitem__)
+    return sorted(due, key=due.__getitem__)
 
 
 def _denied(decision: Decision, below: Sequence[Decision]) -> Veto | None:

@@ -95,7 +95,7 @@ class Match:
                         return False
                 elif value is None or not _any(tuple(wanted), value):
                     return False
-        return all(
+        return not self.attributes or all(
             name in resource.attributes and _any(tuple(globs), _text(resource.attributes[name]))
             for name, globs in self.attributes.items()
         )

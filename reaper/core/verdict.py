@@ -72,9 +72,11 @@ class Reason(StrEnum):
     CHANGED = "changed", "the fresh look right before the act did not agree"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    slots=True, kw_only=True, unsafe_hash=True
+)  # one a policy and resource of a tick: frozen costs twice
 class Finding:
-    """What one policy says of one resource.
+    """What one policy says of one resource. Never changed, though not frozen.
 
     Attributes:
         policy: The policy's name.

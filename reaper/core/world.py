@@ -200,10 +200,11 @@ class World:
         self._note_poll(poll)
         self.polls += 1
         self.last_poll_id = max(self.last_poll_id, poll.id)
-        for resource in collected.resources:
-            self._see(resource, poll, delta)
+        seen = {id(resource.ref): self._see(resource, poll, delta) for resource in collected.resources}
         for observation in collected.observations:
-            self._fold(observation, poll, previous, delta)
+            # A look's observations mostly share the very ref of their resource: no need to compare it.
+            history = seen.get(id(observation.ref)) or self._life(observation.ref)
+            self._fold(observation, history, poll, previous, delta)
         self._absent(collected, delta)
         self._source_holds(collected, delta)
         return delta
@@ -262,7 +263,7 @@ class World:
         history = self.live.get(ref.key)
         return history if history is not None and history.ref == ref else None
 
-    def _see(self, resource: Resource, poll: Poll, delta: Delta) -> None:
+    def _see(self, resource: Resource, poll: Poll, delta: Delta) -> History:
         history = self.live.get(resource.ref.key)
         if history is not None and history.ref != resource.ref:
             self._remove(history)
@@ -277,7 +278,7 @@ class World:
             )
             self._insert(history)
             delta.appeared.append(replace(history))  # as it is now: the batch may be written later
-            return
+            return history
         if history.resource != resource:
             history.resource = resource
             delta.changed.append(replace(history))
@@ -285,6 +286,7 @@ class World:
         history.failing_since = None
         history.failure = ""
         self._settle(history)
+        return history
 
     def _settle(self, history: History) -> None:
         """Forget an action that a later look shows to have had no effect: what comes next is a new one.
@@ -297,8 +299,14 @@ class World:
         if action.at + _SETTLES_AFTER[action.state] < history.last_seen_at:
             history.action = None
 
-    def _fold(self, observation: Observation, poll: Poll, previous: datetime | None, delta: Delta) -> None:
-        history = self._life(observation.ref)
+    def _fold(
+        self,
+        observation: Observation,
+        history: History | None,
+        poll: Poll,
+        previous: datetime | None,
+        delta: Delta,
+    ) -> None:
         if history is None:
             msg = f"observation of {observation.ref}, which is not among the look's resources"
             raise ValueError(msg)

@@ -9,7 +9,7 @@ import structlog
 from reaper.clock import Clock
 from reaper.core.decide import Decision
 from reaper.core.durations import format_duration
-from reaper.core.facts import LedgerEntry, NoticeGiven
+from reaper.core.facts import ActionState, LedgerEntry, NoticeGiven
 from reaper.core.guards import WARNING
 from reaper.core.history import History
 from reaper.core.naming import qualified
@@ -22,7 +22,12 @@ from reaper.plugins import Notice, Notifier
 
 __all__ = ["Notices"]
 
-BLIND, BLOCKED, REAPED, FAILED = "blind", "blocked", "reaped", "failed"
+BLIND, BLOCKED = "blind", "blocked"
+_OUTCOMES = {
+    ActionState.SUCCEEDED: ("reaped", "done"),
+    ActionState.UNKNOWN: ("unclear", "had no clear outcome; the next look will tell"),
+}
+"""Topic and words of what became of an act; everything else has failed."""
 
 log = structlog.get_logger("reaper.notify")
 
@@ -77,13 +82,13 @@ class Notices:
         then()
 
     async def tell_outcome(self, entry: LedgerEntry, history: History, decision: Decision) -> None:
-        """Tell people what was done, or could not be done."""
-        good = entry.state.value == "SUCCEEDED"
+        """Tell people what was done, could not be done, or may have been done."""
+        topic, ended = _OUTCOMES.get(entry.state, ("failed", "failed"))
         what = f"{entry.action} of {entry.ref.kind} {history.resource.name}"
         notice = Notice(
-            topic=REAPED if good else FAILED,
+            topic=topic,
             at=entry.at,
-            subject=f"reaper: {what} {'done' if good else 'failed'}",
+            subject=f"reaper: {what} {ended}",
             text=f"{what} at {entry.ref.scope}: {entry.outcome}. Why: {reason_text(decision)}.",
             mode=(Mode.ENFORCE if decision.enforced else Mode.DRY_RUN).value,
             resource=resource_document(self._recorder.world, history, decision, entry.at),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from enum import Enum
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -50,6 +50,8 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
         if len(inner) == 2 and inner[1] is Ellipsis:
             return st.lists(values_of(inner[0]), max_size=3).map(tuple)
         return st.tuples(*(values_of(one) for one in inner))
+    if origin is Sequence:
+        return st.lists(values_of(inner[0]), max_size=3).map(tuple)
     if origin is not None and issubclass(origin, Mapping):
         return st.dictionaries(TEXT, values_of(inner[1]), max_size=3)
     if issubclass(kind, Enum):

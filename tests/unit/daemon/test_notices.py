@@ -8,7 +8,7 @@ import pytest
 from reaper.core.facts import NoticeGiven
 from reaper.core.ruleset import Mode
 from reaper.daemon import looking
-from reaper.errors import NotifyError
+from reaper.errors import NotifyError, OutcomeUnknown
 from reaper.testing import FakeNotifier, hours, idle, minutes, policy, rules, seconds, unknown
 from tests.unit.daemon.rig import Rig, passing
 
@@ -62,6 +62,9 @@ async def test_a_warning_that_fails_is_repeated_and_moves_the_deadline():
         (started, _) = await rig.ledger()
     warning = notifier.delivered[0]
     assert topics(notifier) == ["warning", "reaped"]
+    assert warning.subject.endswith("(shutdown) in 10m"), "not now: the act moves to the delivery + 10 m"
+    assert warning.due_at is not None
+    assert seconds(0) <= started.at - warning.due_at <= seconds(1)
     assert started.at > due
     assert seconds(0) <= started.at - (warning.at + minutes(10)) <= seconds(1)
 
@@ -138,6 +141,17 @@ async def test_activity_makes_a_warning_void():
         (started, _) = [e for e in await rig.ledger() if e.state.value != "ABANDONED"]
     assert topics(notifier) == ["warning", "warning", "reaped"]
     assert started.at - again >= hours(2)
+
+
+async def test_an_act_whose_answer_got_lost_is_not_told_as_failed():
+    notifier = FakeNotifier()
+    rig = Rig(notifiers=[notifier])
+    rig.scene.add("k1", {"execution_state": idle(rig.now - hours(3))})
+    rig.source.outcomes.append((OutcomeUnknown("the connection broke"), True))
+    async with rig.running():
+        await passing(700)
+    assert topics(notifier)[0] == "unclear"
+    assert "no clear outcome" in notifier.delivered[0].subject
 
 
 class HangingNotifier(FakeNotifier):
