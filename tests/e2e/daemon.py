@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from reaper.core.decide import Decision
 from reaper.core.facts import Fact, LedgerEntry
 from reaper.journal.sqlite import SqliteJournal
 from reaper.plugins import LedgerQuery
@@ -214,6 +215,16 @@ class Journal:
         """Give the ledger's rows of one resource."""
         facts = await self.facts("LedgerEntry")
         return [fact for fact in facts if isinstance(fact, LedgerEntry) and fact.ref.id == resource_id]
+
+    async def decisions(self, resource_id: str) -> list[Decision]:
+        """Give the decisions on one resource that were written down."""
+        journal = SqliteJournal(self.path)
+        await journal.open(write=False)
+        try:
+            decisions = await journal.decisions(limit=10_000)
+        finally:
+            await journal.close()
+        return [decision for decision in decisions if decision.ref.id == resource_id]
 
     async def states(self, resource_id: str) -> list[str]:
         """Give the ledger's states of one resource, in order."""

@@ -21,6 +21,7 @@ class Receiver:
         status: What it answers.
         told: Every notice that it took, in order.
         refused: Every notice that it answered otherwise.
+        waiting: Every notice that came to the gate.
         gate: Holds notices of the topics that are to be held.
     """
 
@@ -29,6 +30,7 @@ class Receiver:
         self.status = 204
         self.told: list[dict[str, Any]] = []
         self.refused: list[dict[str, Any]] = []
+        self.waiting: list[dict[str, Any]] = []
         self.gate = Gate()
         self._held = held
         self._runner: web.AppRunner | None = None
@@ -56,6 +58,7 @@ class Receiver:
     async def _take(self, request: web.Request) -> web.Response:
         notice = await request.json()
         if notice["topic"] in self._held:
+            self.waiting.append(notice)
             await self.gate.passed(Seen(method="POST", path=notice["topic"], query=""))
         (self.told if self.status < 300 else self.refused).append(notice)
         return web.Response(status=self.status)

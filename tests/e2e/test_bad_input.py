@@ -126,30 +126,37 @@ async def test_nonsense_is_unknown_and_never_reaped(server):
 
 async def test_a_server_that_hangs_holds_up_no_other(server):
     stuck_id, other_id = await server.idle_kernel(), await server.idle_kernel()
+    in_use = True
+
+    def used(listed):
+        """Show the other one in use; once it is not any more, it is due at once."""
+        now = datetime.now(UTC).isoformat()
+        return [{**one, "last_activity": now} if in_use else one for one in listed]
+
     async with (
         Proxy(server.url, only={stuck_id}) as stuck,
         Proxy(server.url, only={other_id}) as healthy,
         daemon_place(
-            jupyter__url=f"{stuck.url},{healthy.url}",
-            jupyter__token=server.token,
-            **{**BRIEF, "idle_timeout": "6s"},
+            jupyter__url=f"{stuck.url},{healthy.url}", jupyter__token=server.token, **BRIEF
         ) as daemon,
     ):
-        daemon.start(point='tuned:{"look_deadline": 3}')
+        stuck.rewrite("api/kernels", used)
+        healthy.rewrite("api/kernels", used)
+        daemon.start()
         await daemon.watching(stuck_id)
         await daemon.watching(other_id)
         gate = stuck.hold("GET", "api/kernels")
         await daemon.reaching(gate)
+        in_use = False
         await until(healthy.effective, "the reap at the healthy server")
+        assert not daemon.events("source failed"), "meanwhile the other one still hangs"
         await daemon.shows(stuck_id, verdict="unknown", reason="source_failing")
-        assert "no complete answer within 3 s" in str(await daemon.explain(stuck_id))
+        assert "no complete answer within 10 s" in str(await daemon.explain(stuck_id))
         assert not stuck.deletes()
         gate.release()
         await until(stuck.effective, "the reap when it answers again")
         await daemon.stop()
-        (started, _) = await daemon.journal.ledger(other_id)
-        assert started.due_at is not None
-        assert started.at - started.due_at < timedelta(seconds=2), "on time"
+        assert await daemon.journal.states(other_id) == ["STARTED", "SUCCEEDED"]
 
 
 async def test_a_delete_that_fails_is_not_repeated_blindly(server):

@@ -4,7 +4,6 @@ import asyncio
 import json
 import signal
 import socket
-import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Self
@@ -89,10 +88,8 @@ async def test_the_second_signal_ends_it_at_once(server, one, two):
         await daemon.reaching(gate)
         daemon.signal(one)
         await daemon.logged("stopping")
-        begun = time.monotonic()
         daemon.signal(two)
-        assert await daemon.ended() == -two
-        assert time.monotonic() - begun < 3
+        assert await daemon.ended() == -two, "by the signal itself: it waited for nothing any more"
         assert await daemon.journal.states(kernel_id) == ["STARTED"], "the next start looks what became of it"
         gate.drop()
 
@@ -106,9 +103,8 @@ async def test_a_server_that_hangs_does_not_hold_up_the_end(server):
         gate = proxy.hold("GET", "api/kernels")
         daemon.start()
         await daemon.reaching(gate)
-        begun = time.monotonic()
         await daemon.stop()
-        assert time.monotonic() - begun < 5, "a look may take 10 s"
+        assert not daemon.events("source failed"), "the look was cut short, not waited for until its deadline"
         gate.drop()
 
 
