@@ -29,8 +29,8 @@ Last activity + timeout to the end, 20 real kernels on each of three real server
 Target: DELETE sent after a median of 0.3 s at most, p99 1 s.
 """,
     "footprint": """
-Beside 50 real kernels at the default interval, 120 s a window. Targets: RSS 75 MB, CPU 0.2 % of a core, and no more
-with everything overdue and vetoed.
+Beside 50 real kernels at the default interval; windows of 120 s in which nothing is due and in which everything is
+overdue and vetoed (paused) alternate, three each. Targets: RSS 75 MB, CPU 0.2 % of a core, and no more when overdue.
 """,
     "ticks": """
 Looks and decisions a minute apart in virtual time, on a real journal. Target: no growth beyond 2 MB.

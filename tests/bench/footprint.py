@@ -20,7 +20,7 @@ from reaper.daemon.loop import Daemon
 from reaper.daemon.rules import Setup
 from reaper.journal.sqlite import SqliteJournal
 from reaper.testing import FakeClock, FakeProvider, FakeSource, Scene, idle, policy, rules
-from tests.bench.hosts import kernels, reaper
+from tests.bench.hosts import Running, kernels, reaper
 from tests.support.jupyter_server import running_jupyter_async
 
 __all__ = ["daemon_cost", "start_up", "ten_thousand_ticks"]
@@ -28,46 +28,70 @@ __all__ = ["daemon_cost", "start_up", "ten_thousand_ticks"]
 _MEGABYTE = 1 << 20
 
 
-def daemon_cost(count: int = 50, window_s: int = 120) -> dict[str, object]:
+def daemon_cost(count: int = 50, window_s: int = 120, rounds: int = 3) -> dict[str, object]:
     """Measure the real daemon beside `count` real idle kernels at the default interval.
 
+    Windows with nothing due and with every kernel overdue and vetoed alternate, so that both see the same machine.
+
     Returns:
-        RSS in MB; CPU in percent of a core when nothing is due, and again with every kernel overdue and vetoed.
+        RSS in MB; CPU in percent of a core in both states (over all their windows), and the looks in each.
     """
     with TemporaryDirectory(prefix="rb") as directory:
-        return asyncio.run(_daemon_cost(Path(directory), count, window_s))
+        return asyncio.run(_daemon_cost(Path(directory), count, window_s, rounds))
 
 
-async def _daemon_cost(directory: Path, count: int, window_s: int) -> dict[str, object]:
+async def _daemon_cost(directory: Path, count: int, window_s: int, rounds: int) -> dict[str, object]:
     async with running_jupyter_async(directory / "a") as server:
         await kernels(server, count)
         async with reaper(directory / "r", server, START_GRACE="0s", APPLY_GRACE="1s") as running:
             process = psutil.Process(running.pid)
-            await asyncio.sleep(15)
-            quiet = await _cpu(process, window_s)
             await asyncio.to_thread(running.client.send, "PUT", "/api/v1/pause", {"why": "benchmark"})
-            setting = {"name": "idle-timeout", "value": "5s"}
-            await asyncio.to_thread(running.client.send, "PATCH", "/api/v1/settings", setting)
-            await asyncio.sleep(15)
-            overdue = await _cpu(process, window_s)
-            rows = (await asyncio.to_thread(running.client.get, "/api/v1/status"))["resources"]
+            quiet, overdue, rows = _Window(), _Window(), []
+            for _ in range(rounds):
+                await _limit(running, None)
+                await quiet.measure(process, running, window_s)
+                await _limit(running, "5s")
+                await overdue.measure(process, running, window_s)
+                rows = (await asyncio.to_thread(running.client.get, "/api/v1/status"))["resources"]
             return {
                 "kernels": count,
                 "RSS MB": round(process.memory_info().rss / _MEGABYTE, 1),
-                "CPU %, nothing due": round(quiet, 3),
-                "CPU %, all overdue and vetoed": round(overdue, 3),
+                "CPU %, nothing due": round(quiet.percent, 3),
+                "looks": quiet.looks,
+                "CPU %, all overdue and vetoed": round(overdue.percent, 3),
+                "looks then": overdue.looks,
                 "overdue": sum(row["verdict"] == "reap" for row in rows),
             }
 
 
-async def _cpu(process: psutil.Process, window_s: int) -> float:
-    def spent() -> float:
-        times = process.cpu_times()
-        return times.user + times.system
+async def _limit(running: Running, value: str | None) -> None:
+    """Change the idle timeout, and wait until the daemon has come to rest again."""
+    setting = {"name": "idle-timeout", "value": value}
+    await asyncio.to_thread(running.client.send, "PATCH", "/api/v1/settings", setting)
+    await asyncio.sleep(15)
 
-    before, began = spent(), time.monotonic()
-    await asyncio.sleep(window_s)
-    return (spent() - before) / (time.monotonic() - began) * 100
+
+class _Window:
+    """What the daemon used in one state, summed up over several windows."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self._spent = self._lasted = 0.0
+
+    @property
+    def percent(self) -> float:
+        """CPU in percent of a core."""
+        return self._spent / self._lasted * 100
+
+    async def measure(self, process: psutil.Process, running: Running, window_s: int) -> None:
+        """Add a window."""
+        looks = (await asyncio.to_thread(running.client.get, "/api/v1/status"))["polls"]
+        times, began = process.cpu_times(), time.monotonic()
+        await asyncio.sleep(window_s)
+        after = process.cpu_times()
+        self._spent += after.user + after.system - times.user - times.system
+        self._lasted += time.monotonic() - began
+        self.looks += (await asyncio.to_thread(running.client.get, "/api/v1/status"))["polls"] - looks
 
 
 def ten_thousand_ticks(ticks: int = 10_000, count: int = 50) -> dict[str, object]:
