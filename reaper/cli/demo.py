@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -32,6 +33,8 @@ __all__ = ["play"]
 IDLE_TIMEOUT_S = 20
 AT_MOST_S = 70.0
 """For the play itself; what is idle goes after about 25 s of it."""
+_WIDE = 120
+"""Columns from which on there is room for what each of them does."""
 STAYING_S = 8.0
 """How long to go on watching once everything idle is gone: what works must still be there."""
 
@@ -98,6 +101,7 @@ async def _play(directory: Path, journal: Path, console: Console) -> bool:
         for actor in ACTORS:
             if actor.kind == "jupyter.terminal":
                 await set_up.enter(actor)
+        set_up.cast.sort(key=lambda cast: ACTORS.index(cast.actor))
         console.print(f"Starting reaper: enforce mode, idle timeout {IDLE_TIMEOUT_S} s.\n")
         async with _daemon(set_up, directory, journal) as client:
             course = Course(began=_clock.monotonic())
@@ -165,7 +169,7 @@ async def _watch(set_up: Stage, client: Client, course: Course, console: Console
             before = dict(course.gone_at)
             await _look(set_up, client, course)
             if live is not None:
-                live.update(_scene(set_up, course))
+                live.update(_scene(set_up, course, console.width))
             for key in course.gone_at.keys() - before.keys():
                 name = next(cast.actor.name for cast in set_up.cast if (cast.actor.kind, cast.id) == key)
                 (live.console if live else console).print(f"{now:5.1f} s  reaped  {name}", highlight=False)
@@ -191,25 +195,31 @@ def _key(cast: Cast) -> Key:
     return cast.actor.kind, cast.id
 
 
-def _scene(set_up: Stage, course: Course) -> Group:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("what", "what it does", "verdict", "due in", "why"):
-        table.add_column(heading, no_wrap=heading != "why", overflow="ellipsis")
+def _scene(set_up: Stage, course: Course, width: int) -> Group:
+    """Draw what is watched, one line each: what is higher than the terminal would be cut."""
+    wide = width >= _WIDE
+    table = Table(box=None, pad_edge=False, expand=True)  # or a long reason would squeeze the names
+    for heading in ("what", *(["what it does"] if wide else []), "verdict", "due in"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
     now = _clock.now()
     for cast in set_up.cast:
         row = course.seen.get(_key(cast))
+        named = [cast.actor.name, *([cast.actor.plays] if wide else [])]
         if _key(cast) in course.gone_at:
-            table.add_row(
-                Text(cast.actor.name, style="dim"),
-                Text(cast.actor.plays, style="dim"),
-                Text("reaped", style="dim"),
-            )
+            table.add_row(*(Text(one, style="dim") for one in (*named, "reaped")))
         elif row is None:
-            table.add_row(cast.actor.name, cast.actor.plays, "not seen yet")
+            table.add_row(*named, "not seen yet")
         else:
             due = left(row["due_at"], now) if row["due_at"] and row["reason"] != "active" else ""
-            table.add_row(cast.actor.name, cast.actor.plays, row["verdict"], due, row["reason_text"])
+            table.add_row(*named, row["verdict"], due, _briefly(row["reason_text"]))
     return Group(Text(f"{course.elapsed():.0f} s into the demo", style="bold"), table)
+
+
+def _briefly(why: str) -> str:
+    """Give what is in a reason's parentheses, where it has some: the half that differs from line to line."""
+    _, _, detail = why.partition(" (")
+    return detail.removesuffix(")") or why
 
 
 def _tell(set_up: Stage, course: Course, alive: set[str], console: Console) -> bool:
@@ -225,7 +235,11 @@ def _tell(set_up: Stage, course: Course, alive: set[str], console: Console) -> b
         why = row.get("reason_text", "never seen") if survived else f"no activity for {IDLE_TIMEOUT_S} s"
         mark = Text("ok   ", style="green") if as_meant else Text("WRONG", style="bold red")
         console.print(mark, Text(f"{outcome:15}{cast.actor.name:22}{cast.actor.plays}"), soft_wrap=True)
-        console.print(Text(f"      why: {why}", style="dim"), soft_wrap=True)
+        told = Text(f"why: {why}", style="dim")
+        if console.is_terminal:
+            console.print(Padding(told, (0, 0, 0, 6), expand=False))
+        else:
+            console.print(Text("      ") + told, soft_wrap=True)
     reaped = sum(cast.id not in alive for cast in set_up.cast)
     console.print(f"\n{reaped} reaped, {len(set_up.cast) - reaped} kept, {wrong} wrong.", highlight=False)
     return wrong == 0

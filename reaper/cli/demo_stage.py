@@ -20,9 +20,12 @@ import psutil
 
 from reaper.errors import ReaperError
 
-__all__ = ["ACTORS", "Actor", "Cast", "Stage", "stage"]
+__all__ = ["ACTORS", "Actor", "Cast", "Stage", "stage", "started"]
 
 _STARTING = 40.0
+"""Seconds for the server, a cell or a shell to begin."""
+_LAST_WORDS = 800
+"""Characters of a log that are quoted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +221,7 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
     """Start a Jupyter server of our own on loopback, isolated from the user's, and end it with all it started.
 
     Raises:
-        ReaperError: jupyter_server is not installed, or does not come up.
+        ReaperError: jupyter_server is not installed, does not come up, or stops answering.
     """
     runtime_dir = directory / "runtime"
     for part in ("runtime", "config", "data", "notebooks", "ipython"):
@@ -249,27 +252,45 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
             stdout=log,
             stderr=log,
         )
+    log_file = directory / "jupyter.log"
     try:
-        url = await _started(server, runtime_dir, directory / "jupyter.log")
+        url = await started(server, runtime_dir, log_file)
         async with aiohttp.ClientSession(headers={"Authorization": f"token {token}"}) as session:
             yield Stage(session, url, token, runtime_dir)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        msg = f"the demo's Jupyter server does not answer ({type(error).__name__}: {error}): {_last_words(log_file)}"
+        raise ReaperError(msg) from error
     finally:
         await _end(server)
 
 
-async def _started(server: asyncio.subprocess.Process, runtime_dir: Path, log: Path) -> str:
+async def started(server: asyncio.subprocess.Process, runtime_dir: Path, log: Path) -> str:
+    """Wait until the server answers, and give its URL. It writes its runtime file before it listens.
+
+    Raises:
+        ReaperError: It ends, or does not answer in time; the message quotes its log.
+    """
     file = runtime_dir / f"jpserver-{server.pid}.json"
-    try:
-        async with asyncio.timeout(_STARTING):
+    one_try = aiohttp.ClientTimeout(total=5)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_STARTING), aiohttp.ClientSession(timeout=one_try) as session:
             while server.returncode is None:
-                with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+                with contextlib.suppress(
+                    FileNotFoundError, json.JSONDecodeError, aiohttp.ClientError, TimeoutError
+                ):
                     url: str = json.loads(file.read_text())["url"]
-                    return url
+                    async with session.get(f"{url}api") as answer:  # needs no token
+                        answer.raise_for_status()
+                        return url
                 await asyncio.sleep(0.1)
-    except TimeoutError:
-        pass
-    msg = f"the demo's Jupyter server did not start; see {log} (is jupyter_server installed? 'make demo' does that)"
+    msg = f"the demo's Jupyter server did not start: {_last_words(log)} ('make demo' installs what it needs)"
     raise ReaperError(msg)
+
+
+def _last_words(log: Path) -> str:
+    """Give the end of a log: the file itself is gone when people read of it."""
+    said = log.read_text(encoding="utf-8", errors="replace").strip() if log.exists() else ""
+    return said[-_LAST_WORDS:] or "it said nothing"
 
 
 async def _end(server: asyncio.subprocess.Process) -> None:
