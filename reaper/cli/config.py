@@ -65,8 +65,9 @@ def check(output: Annotated[Format, OutputOption] = Format.TABLE) -> int:
             for one in document[level]:
                 text = f"{one['where']}: {one['message']}" if isinstance(one, dict) else str(one)
                 shown.line(f"{level[:-1]}: {text}", hanging=2, style=style)
-        file = document["file"] or "no file"
-        shown.line(f"{file}: {'can be used' if document['ok'] else 'can not be used'}")
+        file = document["file"] or "no configuration file: environment and defaults"
+        verdict = "can be used" if document["ok"] else "can not be used"
+        shown.line(f"{file}: {verdict}" if document["file"] else f"{file} {verdict}")
         shown.show()
     return 0 if document["ok"] else EXIT_CONFIG
 
@@ -116,13 +117,30 @@ def settings_page(document: Mapping[str, Any], shown: Page) -> Page:
     for warning in document.get("warnings") or ():
         shown.line(f"warning: {warning}", hanging=2, style="warn")
     columns = [Column(title="variable"), Column(title="value", wraps=True), Column(title="from", wraps=True)]
-    rows = [[one["variable"], _value(one["value"]), one["source"]] for one in document["settings"]]
+    brief = shown.screen.width is not None
+    rows = [[one["variable"], _shown(one), _source(one, brief=brief)] for one in document["settings"]]
     shown.table(columns, rows)
     if document.get("policies"):
         shown.line()
         names = ", ".join(f"{one['name']} ({one['kind']}, {one['rule']})" for one in document["policies"])
         shown.line(f"policies: {names}; 'reaper config show --policies' writes them out", hanging=2)
     return shown
+
+
+def _shown(setting: Mapping[str, Any]) -> str:
+    """Write a setting's value; where nothing is set, what that means."""
+    unset = setting["source"] == "default" and setting["value"] in (None, [], "")
+    return str(setting["default"]) if unset and setting.get("default") else _value(setting["value"])
+
+
+def _source(setting: Mapping[str, Any], *, brief: bool) -> str:
+    """Write where a value came from; briefly, without the variable and the file that stand there already."""
+    source = str(setting["source"])
+    if not brief:
+        return source
+    if source == f"env {setting['variable']}":
+        return "env"
+    return "file" if source.startswith("file ") and source.endswith(f":{setting['name']}") else source
 
 
 def _value(value: object) -> str:

@@ -1,6 +1,8 @@
 """What people see of the configuration: `config show`, `config show --policies`, `config schema`."""
 
 from collections.abc import Mapping
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from pydantic import SecretStr
@@ -45,20 +47,29 @@ def show(settings: Settings, overrides: Mapping[str, SettingChanged] | None = No
 
 
 def _entry(settings: Settings, info: SettingInfo, changed: Mapping[str, SettingChanged]) -> dict[str, Any]:
-    value, source = _value(settings, info), "default"
     origin = settings.provenance.origins.get(info.name)
-    if origin is not None:
-        source = origin.source
+    source = origin.source if origin is not None else "default"
+    written = origin.written if origin is not None else info.shown_default
+    value = _value(settings, info, written)
     override = changed.get(info.name.replace("_", "-"))
     if override is not None and override.value is not None:
         value = override.value
         until = f" until {instant_to_text(override.until)}" if override.until is not None else ""
         source = f"override by {override.who}{until}"
-    return {"name": info.name, "variable": info.variable, "value": value, "source": source}
+    return {
+        "name": info.name,
+        "variable": info.variable,
+        "value": value,
+        "source": source,
+        "default": shown_default(info),
+    }
 
 
-def _value(settings: Settings, info: SettingInfo) -> Any:
-    """Give a value as JSON, as it could be written in the file; secrets masked, or with their harmless part."""
+def _value(settings: Settings, info: SettingInfo, written: str | None = None) -> Any:
+    """Give a value as JSON, as it could be written in the file; secrets masked, or with their harmless part.
+
+    A length of time is given as it was written, where that is known.
+    """
     table: Any = settings
     for key in info.path[:-1]:
         table = getattr(table, key)
@@ -71,6 +82,8 @@ def _value(settings: Settings, info: SettingInfo) -> Any:
         return safe_state(value)
     if isinstance(value, SecretStr):
         return MASK
+    if isinstance(value, timedelta) and written:
+        return written.strip()
     return table.model_dump(mode="json", include={info.path[-1]})[info.path[-1]]
 
 
@@ -114,10 +127,15 @@ def shown_default(info: SettingInfo) -> str:
     """Give a setting's default as the reference writes it."""
     if info.shown_default:
         return info.shown_default
-    value = _value(Settings(), info)
+    value = _value(_defaults(), info)
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@cache
+def _defaults() -> Settings:
+    return Settings()
 
 
 def schema() -> dict[str, Any]:
@@ -129,7 +147,7 @@ def schema() -> dict[str, Any]:
         name = info.path[-1]
         properties[name]["x-variable"] = info.variable
         if not isinstance(properties[name].get("default"), (bool, type(None))):
-            properties[name]["default"] = _value(Settings(), info)
+            properties[name]["default"] = _value(_defaults(), info)
         if info.credential:
             properties[f"{name}_file"] = {
                 "type": "string",

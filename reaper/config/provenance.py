@@ -14,10 +14,12 @@ class Origin:
     Attributes:
         source: `default`, `env REAPER_MODE`, `file /etc/reaper/reaper.toml:mode`, `credential api_token`.
         where: What an error about the value begins with: the variable, `PATH:LINE: key`, the credential.
+        written: The text itself, where it is no secret: a length of time is shown as its author wrote it.
     """
 
     source: str
     where: str
+    written: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,7 +114,8 @@ def environment(environ: Mapping[str, str]) -> Layer:
             if not _is_unicode(text):
                 layer.problems.append(Problem(where=variable, message="is not UTF-8 text"))
             else:
-                layer.put(info, value, Origin(source=f"env {variable}", where=variable))
+                written = None if info.credential else text
+                layer.put(info, value, Origin(source=f"env {variable}", where=variable, written=written))
         elif variable in by_file_variable:
             info = by_file_variable[variable]
             if environ.get(info.variable, "").strip():
@@ -285,7 +286,8 @@ def _take_table(layer: Layer, content: dict[str, Any]) -> None:
             continue
         key = info.path[-1]
         if key in table:
-            layer.origins[info.name] = _origin(layer, info.path)
+            written = table[key] if isinstance(table[key], str) and not info.credential else None
+            layer.origins[info.name] = _origin(layer, info.path, written)
         if info.credential and f"{key}_file" in table:
             _take_secret_file(layer, info, table)
         if info.name == "state" and isinstance(table.get(key), str) and table[key].strip():
@@ -308,8 +310,8 @@ def _take_secret_file(layer: Layer, info: SettingInfo, table: dict[str, Any]) ->
         _put_secret(layer, info, base.absolute() / Path(named).expanduser(), origin)
 
 
-def _origin(layer: Layer, path: tuple[str, ...]) -> Origin:
-    return Origin(source=f"file {layer.path}:{'.'.join(path)}", where=layer.where(path))
+def _origin(layer: Layer, path: tuple[str, ...], written: str | None) -> Origin:
+    return Origin(source=f"file {layer.path}:{'.'.join(path)}", where=layer.where(path), written=written)
 
 
 def _table(values: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any] | None:

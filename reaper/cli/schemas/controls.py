@@ -54,6 +54,23 @@ def set_() -> Schema:
     )
 
 
+_POLICY = object_of(
+    {
+        "name": TEXT,
+        "kind": TEXT,
+        "match": MAP,
+        "rule": TEXT,
+        "parameters": MAP,
+        "steps": list_of(object_of({"action": TEXT, "after": TEXT})),
+        "mode": one_of(Mode),
+        "enforced": FLAG,
+        "warn_before": TEXT,
+        "minimum_age": TEXT,
+    },
+    optional={"served": said(FLAG, "false: this version does not look at that kind")},
+)
+
+
 def settings() -> Schema:
     """Every setting in force."""
     setting = object_of(
@@ -64,21 +81,8 @@ def settings() -> Schema:
             "source": said(
                 TEXT, "`default`, `env NAME`, `file PATH:KEY`, `credential NAME`, `override by WHO ...`"
             ),
-        }
-    )
-    policy = object_of(
-        {
-            "name": TEXT,
-            "kind": TEXT,
-            "match": MAP,
-            "rule": TEXT,
-            "parameters": MAP,
-            "steps": list_of(object_of({"action": TEXT, "after": TEXT})),
-            "mode": one_of(Mode),
-            "enforced": FLAG,
-            "warn_before": TEXT,
-            "minimum_age": TEXT,
-        }
+        },
+        optional={"default": said(TEXT, "what holds where nothing is set, in words")},
     )
     return document(
         "reaper config show --output json",
@@ -88,10 +92,17 @@ def settings() -> Schema:
             "mode": one_of(Mode),
             "preset": TEXT,
             "settings": list_of(setting),
-            "policies": list_of(policy),
+            "policies": list_of(_POLICY),
             "warnings": list_of(TEXT),
         },
         optional=DAEMON,
+    )
+
+
+def config_policies() -> Schema:
+    """The policies in force."""
+    return document(
+        "reaper config show --policies --output json", {"policies": list_of(_POLICY)}, optional=DAEMON
     )
 
 
@@ -147,7 +158,7 @@ def notice() -> Schema:
     return document(
         "what a command: or https: notifier is given",
         {
-            "topic": said(TEXT, "`warning`, `reaped`, `failed`, `blind`, `blocked`, `recovered` ..."),
+            "topic": said(TEXT, "`warning`, `reaped`, `failed`, `unclear`, `blind`, `blocked`"),
             "at": INSTANT,
             "subject": TEXT,
             "text": TEXT,

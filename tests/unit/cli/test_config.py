@@ -2,6 +2,8 @@
 
 import tomllib
 
+from reaper.cli.config import local_settings, settings_page
+from reaper.cli.output import Page, Screen
 from tests.unit.cli.test_with_daemon import valid
 
 FILE = """
@@ -80,8 +82,46 @@ def test_check_names_everything_that_is_wrong_and_is_78(reaper, no_daemon, monke
 
 
 def test_check_of_a_good_one(reaper, no_daemon):
-    assert "can be used" in reaper("config", "check").out
+    """Without a file it does not speak of one."""
+    ran = reaper("config", "check")
+    assert ran.out == "no configuration file: environment and defaults can be used\n"
     assert valid("config-check", reaper("config", "check", "-o", "json").json)["ok"] is True
+
+
+def test_what_is_not_set_is_shown_by_the_name_of_its_default(reaper, no_daemon):
+    """An empty list may mean all, none, or "go and find out": the page of settings says which."""
+    ran = reaper("config", "show", "--local")
+    shown = {line.split()[0]: line.split()[1:] for line in ran.out.splitlines() if line.startswith("REAPER_")}
+    assert shown["REAPER_JUPYTER__URL"] == ["discovered", "default"]
+    assert shown["REAPER_CHECK__MATCH"] == ["all", "default"]
+    assert shown["REAPER_QUIET_HOURS"] == ["none", "default"]
+    assert shown["REAPER_API_TOKEN"] == ["unset", "default"]
+    assert shown["REAPER_IDLE_TIMEOUT"] == ["120m", "default"]
+    document = valid("config-show", reaper("config", "show", "--local", "-o", "json").json)
+    entries = {one["variable"]: one for one in document["settings"]}
+    assert entries["REAPER_JUPYTER__URL"]["default"] == "discovered"
+    assert entries["REAPER_JUPYTER__URL"]["value"] == []
+    assert shown["REAPER_STATE"][0] == entries["REAPER_STATE"]["value"], "where it is, not how that is found"
+
+
+def test_on_a_terminal_the_source_does_not_repeat_the_line(reaper, no_daemon, tmp_path, monkeypatch):
+    path = tmp_path / "reaper.toml"
+    path.write_text('start_grace = "1m"\n')
+    monkeypatch.setenv("REAPER_CONFIG", str(path))
+    monkeypatch.setenv("REAPER_IDLE_TIMEOUT", "90m")
+    document = local_settings()
+    lines = settings_page(document, Page(Screen(width=80, color=False))).lines
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("REAPER_")}
+    assert rows["REAPER_IDLE_TIMEOUT"] == ["90m", "env"]
+    assert rows["REAPER_START_GRACE"] == ["1m", "file"]
+    whole = settings_page(document, Page(Screen(width=None, color=False))).text()
+    assert "env REAPER_IDLE_TIMEOUT" in whole
+    assert f"file {path}:start_grace" in whole
+
+
+def test_policies_have_a_schema_of_their_own(reaper, no_daemon):
+    ran = reaper("config", "show", "--policies", "--local", "-o", "json")
+    assert valid("config-policies", ran.json)["policies"]
 
 
 def test_schema_of_the_file(reaper):

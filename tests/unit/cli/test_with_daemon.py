@@ -293,6 +293,7 @@ def test_config_show_is_the_daemons(reaper, daemon, monkeypatch):
         "variable": "REAPER_MODE",
         "value": "enforce",
         "source": "env REAPER_MODE",
+        "default": "dry-run",
     }
     assert "REAPER_MODE" in reaper("config", "show").out
 

@@ -65,6 +65,24 @@ def test_where_each_came_from(given: Given) -> None:
     assert budgets[0]["window"] == "1h"
 
 
+@pytest.mark.parametrize("written", ["90m", "1h 30m", "5400s", "PT90M", " 90m "])
+def test_a_length_of_time_is_shown_as_it_was_written(given: Given, written: str) -> None:
+    """Who wrote 90m looks for 90m."""
+    by_variable = _shown(show(given.load(IDLE_TIMEOUT=written)))
+    assert by_variable["idle_timeout"] == (written.strip(), "env REAPER_IDLE_TIMEOUT")
+    in_file = _shown(show(given.load(f'[jupyter]\nbusy_timeout = "{written}"')))
+    source = f"file {given.environ['REAPER_CONFIG']}:jupyter.busy_timeout"
+    assert in_file["jupyter.busy_timeout"] == (written.strip(), source)
+
+
+def test_defaults_are_shown_as_the_reference_writes_them(given: Given) -> None:
+    entries = {one["name"]: one for one in show(given.load())["settings"]}
+    assert entries["idle_timeout"]["value"] == entries["idle_timeout"]["default"] == "120m"
+    assert entries["poll_interval"]["value"] == "60s"
+    assert entries["aws.regions"]["default"] == "the session's region"
+    assert entries["keep_terminals"]["default"] == "false"
+
+
 def test_overrides_are_shown_over_the_configuration(given: Given) -> None:
     document = show(given.load(IDLE_TIMEOUT="2h"), {"idle-timeout": _override()})
     assert _shown(document)["idle_timeout"] == ("90m", "override by ana")

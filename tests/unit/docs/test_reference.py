@@ -128,5 +128,6 @@ def test_every_problem_is_documented() -> None:
 def test_every_notice_is_documented() -> None:
     from reaper.daemon import notices
 
-    topics = {WARNING, notices.REAPED, notices.FAILED, notices.BLIND, notices.BLOCKED}
+    outcomes = {topic for topic, _ in notices._OUTCOMES.values()} | {"failed"}
+    topics = {WARNING, notices.BLIND, notices.BLOCKED, *outcomes}
     assert told(DOCS / "how-to/warn-before-acting.md") == topics
