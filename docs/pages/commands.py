@@ -1,5 +1,6 @@
 """docs/reference/cli.md: every command with its help."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pages.markdown import cell, table
@@ -24,6 +25,8 @@ from `REAPER_API_TOKEN` or `REAPER_API_TOKEN_FILE`. Without a daemon, reading co
 either, the places that were tried are named.
 
 **Exit status**: 0 done; 1 failed; 2 usage; 78 configuration; 130 interrupted. `hold -- COMMAND` has the command's own.
+Commands of later versions ({later}) say that they are not there yet, with the status that they will have for wrong
+usage: 102 `check` and `coverage`, 125 `train`, else 2.
 
 **Output** of reading commands is a table, or with `--output json` one document on stdout; remarks and errors go to
 stderr (with `--output json` an error is a document there too). Tables are drawn to the terminal's width, and whole
@@ -34,15 +37,19 @@ ever added, and what is unknown is null. `reaper schema NAME` prints the JSON Sc
 
 def cli_page() -> str:
     """Give docs/reference/cli.md."""
-    from reaper.cli.app import COMMANDS, command_tree
+    from reaper.cli.app import COMMANDS, LATER, command_tree
     from reaper.cli.schemas import SCHEMAS
 
     root = command_tree()
-    parts = [_CLI_HEAD.format(schemas=", ".join(f"`{name}`" for name in SCHEMAS))]
+    parts = [_CLI_HEAD.format(schemas=_named(SCHEMAS), later=_named(LATER))]
     with root.make_context("reaper", [], resilient_parsing=True) as context:
         for name in COMMANDS:
             parts += _command(root.commands[name], context, f"reaper {name}")
     return "\n".join(parts)
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _command(command: Any, parent: Any, path: str) -> list[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # click lives inside typer; these are its types, for annotati
     from typer._click.core import Command as AnyCommand, Context, Parameter
     from typer._click.formatting import HelpFormatter
 
-__all__ = ["COMMANDS", "command_tree", "main"]
+__all__ = ["COMMANDS", "LATER", "command_tree", "main"]
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 78, 130
 
@@ -57,6 +57,42 @@ COMMANDS: dict[str, Entry] = {
     "completion": Entry("reaper.cli.completion:app", "Print or install the shell's completion."),
 }
 """Every command in the order of the help."""
+
+
+class Later(NamedTuple):
+    """A command that scripts may know already.
+
+    Attributes:
+        will: What it will do: "it will ...".
+        status: Exit status until then: what the command will have for wrong usage, or where reaper itself failed.
+    """
+
+    will: str
+    status: int = EXIT_USAGE
+
+
+LATER: dict[str, Later] = {
+    "check": Later("tell which EC2 and SageMaker instances need attention", 102),
+    "coverage": Later("tell whom no reaper covers", 102),
+    "train": Later("run a training command and then end the machine", 125),
+    "extend": Later("give a training box more time"),
+    "launch": Later("start a training box"),
+    "simulate": Later("try a policy on recorded history"),
+    "report": Later("tell what was saved"),
+    "iam": Later("print the IAM policy that reaper needs"),
+    "lcc": Later("render lifecycle scripts for SageMaker"),
+}
+"""Commands that are not in this version: what they say instead of "no such command"."""
+
+
+class _NotYet(UsageError):
+    """A command of a later version."""
+
+    def __init__(self, name: str) -> None:
+        will, self.status = LATER[name]
+        super().__init__(
+            f"'{name}' is not in this version ({__version__}): it will {will}; 'reaper --help' lists what there is"
+        )
 
 
 def new_app(**attributes: Any) -> typer.Typer:
@@ -156,6 +192,14 @@ class _Lazy(MutableMapping[str, "AnyCommand"]):
 class _Root(Group):
     """Lists and completes commands without importing them."""
 
+    def resolve_command(
+        self, ctx: "Context", args: list[str]
+    ) -> "tuple[str | None, AnyCommand | None, list[str]]":
+        """Find the command; one that is not there yet is told apart from one that never will be."""
+        if args and args[0] in LATER:
+            raise _NotYet(args[0])
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: "Context") -> list[str]:
         """Give the names in the order of the table."""
         return list(COMMANDS)
@@ -233,6 +277,8 @@ def _status(arguments: list[str]) -> int:
         context = getattr(error, "ctx", None)
         hint = f"; see '{context.command_path} --help'" if context is not None else ""
         return _failed(arguments, f"{error.format_message().rstrip('.')}{hint}", error.exit_code)
+    except _NotYet as error:
+        return _failed(arguments, str(error), error.status)
     except UsageError as error:
         return _failed(arguments, str(error), EXIT_USAGE, tuple(getattr(error, "candidates", None) or ()))
     except ConfigError as error:

@@ -86,6 +86,10 @@ def _argv(value: object) -> tuple[str, ...]:
     items = items_of(value)
     if not items or not all(isinstance(item, str) for item in items):
         raise ValueError('must be a command and its arguments, such as ["shutdown", "-h", "now"]')
+    if isinstance(value, str) and len(items) == 1 and " " in items[0] and not value.lstrip().startswith("["):
+        raise ValueError(
+            f"{items[0]!r} is one word with spaces: write {','.join(items[0].split())}, or a JSON list"
+        )
     return tuple(items)
 
 

@@ -79,6 +79,11 @@ UNIT = "write it with a unit, such as 45s, 120m, 1h30m or 3d"
         ("CHECK__WARNING_AFTER", "6h", "6h is not before check.critical_after, 6h"),
         ("HOST__PRESENCE", "here", "is not one of input, connected or ignore"),
         ("HOST__SHUTDOWN_COMMAND", "[]", "must be a command and its arguments"),
+        (
+            "HOST__SHUTDOWN_COMMAND",
+            "shutdown -h now",
+            "'shutdown -h now' is one word with spaces: write shutdown,-h,now",
+        ),
         ("LOG_LEVEL", "loud", "is not one of debug"),
         (
             "PRESET",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from reaper.cli.app import COMMANDS, command_tree
+from reaper.cli.app import COMMANDS, LATER, command_tree
 from reaper.cli.schemas import SCHEMAS
 from reaper.config.load import check, load_settings
 from reaper.config.rules import build_ruleset
@@ -173,8 +173,6 @@ IN_TEXT = [
     for words in [shlex.split(found)[1:]]
     if words[0].islower()
 ]
-LATER = {"check", "train", "launch"}
-"""Commands that the texts name as not there yet."""
 
 
 @pytest.mark.parametrize(
