@@ -19,10 +19,10 @@ with exit status 2 and the candidates.
 
 **The daemon** is found by `REAPER_LISTEN`; without that by the configuration file's `listen`,
 `/run/reaper/reaper.sock`, `$XDG_RUNTIME_DIR/reaper/reaper.sock`, the first that answers. Over TCP the token is taken
-from `REAPER_API_TOKEN` or `REAPER_API_TOKEN_FILE`. Without a daemon, reading commands read the journal
-(`REAPER_STATE`, else the configuration file's `state`, else the state directories) and say so on stderr; `hold`,
-`release`, `pause`, `resume` and `set` write to it, for the next start (or cron's next `run --once`) to see. Without
-either, the places that were tried are named.
+from `REAPER_API_TOKEN`, `REAPER_API_TOKEN_FILE` or a systemd credential, and, where `REAPER_LISTEN` is not set, from
+the configuration file. Without a daemon, reading commands read the journal (`REAPER_STATE`, else the configuration
+file's `state`, else the state directories) and say so on stderr; `hold`, `release`, `pause`, `resume` and `set` write
+to it, for the next start (or cron's next `run --once`) to see. Without either, the places that were tried are named.
 
 **Exit status**: 0 done; 1 failed; 2 usage; 78 configuration; 130 interrupted. `hold -- COMMAND` has the command's own.
 Commands of later versions ({later}) say that they are not there yet, with the status that they will have for wrong

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from reaper.config.places import ListenAddress, client_addresses
+from reaper.config.places import ListenAddress, client_addresses, credential, peeked_secret
 from reaper.errors import ConfigError, ControlError, UsageError
 
 __all__ = [
@@ -54,10 +54,12 @@ class UnknownResource(ControlError):
 
 
 def token() -> str | None:
-    """Give the API token of this shell: `REAPER_API_TOKEN`, its `_FILE`, or a systemd credential.
+    """Give the API token: `REAPER_API_TOKEN`, its `_FILE`, a systemd credential, or the configuration file's.
+
+    The configuration file's goes with its `listen` alone: it is not shown to an address of somebody else's choice.
 
     Raises:
-        ConfigError: The file can't be read.
+        ConfigError: The file that `REAPER_API_TOKEN_FILE` names can't be read.
     """
     if direct := os.environ.get("REAPER_API_TOKEN"):
         return direct
@@ -68,7 +70,8 @@ def token() -> str | None:
         except (OSError, UnicodeError) as error:
             msg = f"REAPER_API_TOKEN_FILE: {path} can't be read: {error}"
             raise ConfigError(msg) from error
-    return None
+    given = credential(os.environ, "api_token")
+    return given or (None if os.environ.get("REAPER_LISTEN") else peeked_secret(os.environ, "api_token"))
 
 
 def _connect(address: ListenAddress, timeout: float) -> socket.socket:

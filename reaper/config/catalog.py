@@ -15,7 +15,6 @@ __all__ = [
     "FILE_ONLY",
     "PREFIX",
     "SettingInfo",
-    "credential_key",
     "sections",
     "setting",
     "settings",
@@ -106,14 +105,6 @@ def sections() -> dict[str, str]:
                 yield from walk(field.annotation, f"{prefix}{name}.")
 
     return {"": "", **dict(walk(Settings, ""))}
-
-
-def credential_key(text: str) -> str:
-    """Write a credential's file name as it is compared. Pure.
-
-    `REAPER_JUPYTER__TOKEN`, `jupyter-token` and `jupyter.token` are one.
-    """
-    return text.lower().replace("__", "_").replace("-", "_").replace(".", "_").removeprefix("reaper_")
 
 
 def suggest(name: str, known: list[str]) -> str | None:

@@ -20,11 +20,14 @@ __all__ = [
     "ListenAddress",
     "client_addresses",
     "config_file",
+    "credential",
+    "credential_key",
     "default_listen",
     "default_state",
     "home",
     "journal_candidates",
     "parse_listen",
+    "peeked_secret",
     "place_of_state",
     "split_list",
     "split_listen",
@@ -277,16 +280,56 @@ def place_of_state(text: str, base: Path) -> str:
     return text if _URL.match(text) else str(base.absolute() / Path(text).expanduser())
 
 
-def _peeked(environ: Mapping[str, str], key: str) -> list[str]:
-    """Read one key of the configuration file, without judging the file: the daemon does that."""
-    path, _ = config_file(environ)
-    if path is None:
-        return []
+def credential(environ: Mapping[str, str], name: str) -> str | None:
+    """Read one of the secrets that systemd hands over; None: there is none, or it can't be read."""
+    folder = (environ.get("CREDENTIALS_DIRECTORY") or "").strip()
+    if not folder:
+        return None
     try:
-        value = read_table(path.read_text(encoding="utf-8-sig"), path).get(key, [])
+        found = [path for path in sorted(Path(folder).iterdir()) if credential_key(path.name) == name]
+        return (found[0].read_text(encoding="utf-8-sig").strip() or None) if found else None
+    except (OSError, UnicodeError):
+        return None
+
+
+def credential_key(text: str) -> str:
+    """Write a credential's file name as it is compared. Pure.
+
+    `REAPER_JUPYTER__TOKEN`, `jupyter-token` and `jupyter.token` are one.
+    """
+    return text.lower().replace("__", "_").replace("-", "_").replace(".", "_").removeprefix("reaper_")
+
+
+def peeked_secret(environ: Mapping[str, str], key: str) -> str | None:
+    """Read a secret of the configuration file, or of the file it names; None: it has none that we may read."""
+    path, table = _peeked_table(environ)
+    value, named = table.get(key), table.get(f"{key}_file")
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if path is None or not isinstance(named, str):
+        return None
+    try:
+        return (path.parent / Path(named).expanduser()).read_text(encoding="utf-8-sig").strip() or None
+    except (OSError, UnicodeError):
+        return None
+
+
+def _peeked(environ: Mapping[str, str], key: str) -> list[str]:
+    """Read a list of the configuration file."""
+    value = _peeked_table(environ)[1].get(key, [])
+    try:
         return split_listen(value) if isinstance(value, str) else [str(item) for item in value]
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (ValueError, TypeError):
         return []
+
+
+def _peeked_table(environ: Mapping[str, str]) -> tuple[Path | None, dict[str, Any]]:
+    """Read the configuration file without judging it: the daemon does that."""
+    path, _ = config_file(environ)
+    try:
+        return path, read_table(path.read_text(encoding="utf-8-sig"), path) if path is not None else {}
+    except (OSError, ValueError):
+        return path, {}
 
 
 def read_table(text: str, path: Path) -> dict[str, Any]:

@@ -13,10 +13,17 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from reaper.config.catalog import FILE_ONLY, PREFIX, SettingInfo, credential_key, sections, settings, suggest
+from reaper.config.catalog import FILE_ONLY, PREFIX, SettingInfo, sections, settings, suggest
 from reaper.config.locate import key_lines, line_of
 from reaper.config.model import Origin
-from reaper.config.places import config_file, default_listen, default_state, place_of_state, read_table
+from reaper.config.places import (
+    config_file,
+    credential_key,
+    default_listen,
+    default_state,
+    place_of_state,
+    read_table,
+)
 from reaper.config.problems import Problem
 
 __all__ = ["Layer", "LayerSource", "credentials", "defaults", "environment", "file"]

@@ -236,6 +236,35 @@ def test_the_token_comes_from_a_file_too(own_home, monkeypatch):
         clients.token()
 
 
+@pytest.mark.parametrize("name", ["api_token", "api-token", "REAPER_API_TOKEN"])
+def test_the_token_comes_from_a_credential_too(own_home, monkeypatch, name):
+    """As the daemon's does: a unit that runs a command may be given it in the same way."""
+    (own_home / "credentials").mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(own_home / "credentials"))
+    assert clients.token() is None
+    (own_home / "credentials" / "jupyter.token").write_text("another")
+    (own_home / "credentials" / name).write_text("from-systemd\n")
+    assert clients.token() == "from-systemd"
+
+
+def test_the_token_comes_from_the_file_that_says_where_the_daemon_listens(own_home, monkeypatch):
+    """And only with it: it is not shown to an address of somebody else's choice."""
+    config = own_home / "reaper.toml"
+    monkeypatch.setenv("REAPER_CONFIG", str(config))
+    config.write_text('listen = "127.0.0.1:8765"\napi_token = "in-the-file"\n')
+    assert clients.token() == "in-the-file"
+    (own_home / "token").write_text("beside-it\n")
+    config.write_text('listen = "127.0.0.1:8765"\napi_token_file = "token"\n')
+    assert clients.token() == "beside-it"
+    monkeypatch.setenv("REAPER_LISTEN", "127.0.0.1:9999")
+    assert clients.token() is None
+    monkeypatch.delenv("REAPER_LISTEN")
+    (own_home / "token").unlink()
+    assert clients.token() is None, "what this user may not read is the daemon's alone"
+    config.write_text("api_token = [")
+    assert clients.token() is None
+
+
 def test_a_resource_is_one_segment_of_a_path(own_home):
     assert path_segment("work/a b.ipynb") == "work%2Fa%20b.ipynb"
     with answering(200, b'{"released": []}', unix=own_home / "s") as (where, asked):
