@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,7 +13,11 @@ from tests.support.jupyter_server import (
     fixture_jupyter,  # noqa: F401
     wait_until,
 )
-from tests.support.processes import Looker, fixture_host  # noqa: F401
+from tests.support.processes import (
+    Looker,
+    end_process,
+    fixture_host,  # noqa: F401
+)
 
 
 async def judge(host: Looker, root: ProcessKey, *, seconds: float = 1.0) -> Evidence:
@@ -27,11 +32,9 @@ async def test_a_kernel_is_found_and_idle_with_a_tab_open(jupyter: JupyterServer
     assert table.server_listening_on(urlsplit(jupyter.url).port) == jupyter.pid
     root = table.find_kernel(kernel_id, server_pid=jupyter.pid)
     assert root is not None
-    assert table.kernels()[kernel_id] == root
     assert jupyter.pid in {k.pid for k in table.ancestors(root.pid)}
     assert len(table.kernel_ports()[root.pid] or ()) == 5
     async with jupyter.attached(kernel_id):
-        assert table.readable(root)
         seen = await judge(host, root)
         assert seen.activity == "idle", seen
     assert table.find_kernel("no-such-kernel") is None
@@ -122,6 +125,34 @@ async def test_terminals_are_shells_in_order(jupyter: JupyterServer, host: Looke
     assert await wait_until(lambda: _is(host, youngest, "active"), what="the job in the background")
     assert not await _is(host, shells[0], "active")
     assert not await _is(host, shells[1], "active")
+
+
+async def test_a_job_that_was_left_by_exit_is_the_terminals_work(jupyter: JupyterServer, host: Looker):
+    """Jupyter lists the terminal for as long as the job holds its pty; the shell is defunct by then."""
+    before = host.table().shells_of(jupyter.pid)
+    name = await jupyter.open_terminal()
+    (shell,) = set(host.table().shells_of(jupyter.pid)).difference(before)
+    job = f"{sys.executable} -S -E -c 'import os; print(os.getpid())\nwhile True: pass'"
+    await jupyter.type_into(name, f"{job} & disown; exit")
+
+    async def left() -> bool:
+        stat = host.table().stat(shell.pid)
+        return stat is not None and stat.defunct
+
+    assert await wait_until(left, what="the shell has ended")
+    assert name in [terminal["name"] for terminal in await jupyter.get("api/terminals")]
+    table = host.table()
+    assert shell in table.shells_of(jupyter.pid)
+    (worker,) = table.tree(shell)
+    try:
+        assert await wait_until(lambda: _is(host, shell, "active"), what="the job is seen")
+    finally:
+        end_process(worker.pid)
+
+    async def gone() -> bool:
+        return shell not in host.table().shells_of(jupyter.pid)
+
+    assert await wait_until(gone, what="its terminal ends with the job")
 
 
 @pytest.mark.timeout(180)

@@ -4,11 +4,16 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from operator import itemgetter
 from pathlib import Path
 
 import ptyprocess  # type: ignore[import-untyped]
+import pytest
 
-from reaper.clients.host import served_peers
+from reaper.clients.host import netlink, served_peers
+from reaper.clients.host.sockets import Row, Sockets, text_rows
 from tests.support.processes import (
     COMPUTE,
     Looker,
@@ -52,6 +57,55 @@ def test_a_page_of_a_dual_stack_server_is_seen(start: Start, host: Looker):
     )
     port = int(script.says())
     with socket.create_connection(("127.0.0.1", port)):
+        assert served_peers(host.table(), host.root(script.pid)).activity == "active"
+
+
+def test_the_kernel_tells_the_same_by_netlink_as_in_text():
+    """Everything of a listener and both ends of a connection, over IPv4, IPv6 and IPv4 through IPv6."""
+    with ExitStack() as stack:
+        ports, inodes = set(), set()
+        for family, address, peer in (
+            (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+            (socket.AF_INET6, "::1", "::1"),
+            (socket.AF_INET6, "", "127.0.0.1"),
+        ):
+            dual = {"dualstack_ipv6": True} if family == socket.AF_INET6 and not address else {}
+            server = stack.enter_context(socket.create_server((address, 0), family=family, **dual))
+            ports.add(server.getsockname()[1])
+            client = stack.enter_context(socket.create_connection((peer, server.getsockname()[1])))
+            waiting = socket.create_connection((peer, server.getsockname()[1]))  # accepted by nobody
+            stack.enter_context(waiting)
+            accepted = stack.enter_context(server.accept()[0])
+            inodes |= {os.fstat(one.fileno()).st_ino for one in (server, client, accepted, waiting)}
+        texts = [Path(f"/proc/self/net/{name}").read_bytes() for name in ("tcp", "tcp6")]
+
+        def ours(rows: Iterable[Row]) -> list[Row]:
+            return [row for row in rows if not ports.isdisjoint((row[2], row[4]))]
+
+        told, written = ours(netlink.tcp_rows()), ours(text_rows(*texts))
+        no_addresses = itemgetter(0, 2, 4, 5)  # these are written in two ways
+        assert sorted(map(no_addresses, told)) == sorted(map(no_addresses, written))
+        for rows in (told, written):
+            sockets = Sockets(rows)
+            assert len(sockets.listeners) == 3
+            for listener in sockets.listeners:
+                connections = list(sockets.peers_of(listener))
+                assert sorted(connection.inode == 0 for connection in connections) == [False, True]
+                assert all(sockets.other_end(connection) in inodes for connection in connections)
+
+
+@pytest.mark.parametrize("asked", ["_NETLINK_SOCK_DIAG", "_TCPDIAG_GETSOCK"])
+def test_where_netlink_is_refused_the_text_is_read(
+    start: Start, host: Looker, monkeypatch: pytest.MonkeyPatch, asked: str
+):
+    """A unit or sandbox that may not open such sockets; a kernel that does not know the question."""
+    monkeypatch.setattr(netlink, asked, 31)
+    with pytest.raises(OSError, match=r"not supported|Invalid argument"):
+        list(netlink.tcp_rows())
+    script = start(
+        "server = socket.create_server(('127.0.0.1', 0)); print(server.getsockname()[1]); p = server.accept(); sleep()"
+    )
+    with socket.create_connection(("127.0.0.1", int(script.says()))):
         assert served_peers(host.table(), host.root(script.pid)).activity == "active"
 
 

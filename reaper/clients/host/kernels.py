@@ -6,6 +6,7 @@ Sources: jupyter_client, "Connection files"; a kernel's command line names `kern
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Container
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -57,15 +58,20 @@ class _CommandLine(NamedTuple):
 class HostCache:
     """What need not be read again at the next look. Keep one for as long as you look.
 
-    Holds, for each process, whether its command line names a kernel, and that kernel's ports; and
-    the instant of the boot, so that `ProcessKey.created_at` does not tremble. One look at a time
-    may use it.
+    Holds, for each process, whether its command line names a kernel, that kernel's ports, and which
+    listening sockets its tree does not hold; and the instant of the boot, so that
+    `ProcessKey.created_at` does not tremble. One look at a time may use it.
+
+    Attributes:
+        listening: Pids of servers by their port or path, to be looked at first.
     """
 
     def __init__(self) -> None:
         """Know nothing yet."""
+        self.listening: dict[int | str | None, int] = {}
         self._command_lines: dict[int, _CommandLine] = {}
         self._ports: dict[tuple[int, int], frozenset[int]] = {}
+        self._held_elsewhere: dict[tuple[int, int], Counter[int]] = {}
         self._booted_at: datetime | None = None
 
     def booted_at(self, estimate: datetime) -> datetime:
@@ -78,6 +84,11 @@ class HostCache:
         """Drop what is known of processes that are gone."""
         self._command_lines = {p: known for p, known in self._command_lines.items() if p in pids}
         self._ports = {key: known for key, known in self._ports.items() if key[0] in pids}
+        self._held_elsewhere = {key: known for key, known in self._held_elsewhere.items() if key[0] in pids}
+
+    def held_elsewhere(self, pid: int, start_ticks: int) -> Counter[int]:
+        """Give what is noted of a tree, by its top; see `ProcessTable.held_elsewhere`."""
+        return self._held_elsewhere.setdefault((pid, start_ticks), Counter())
 
     def kernel_file(self, proc: str, stat: ProcessStat, *, newest_ticks: int) -> KernelFile | None:
         """Tell which connection file a process's command line names, if any.

@@ -6,8 +6,7 @@ That peer may be a local process, such as the Jupyter server that relays for a b
 - the Jupyter server on a kernel's own ports (they stand in its connection file), and anybody else
   there: consoles, several clients;
 - both ends in the same tree: a local cluster's scheduler and workers, a debugger. So what a Jupyter
-  server's child serves through the server is asked of that child (`table.children`), not of the
-  server.
+  server's child serves through the server is asked of that child, not of the server.
 
 Not seen: what is served on a unix socket, pages that poll and hang up between two looks, and
 processes of the tree that have a network namespace of their own.
@@ -21,6 +20,9 @@ from reaper.clients.host.sockets import Sockets
 
 __all__ = ["served_peers"]
 
+_SURE = 2
+"""At so many looks a tree must not have held a socket: during one it may go from a parent to a child just born."""
+
 
 def served_peers(
     table: ProcessTable,
@@ -30,7 +32,7 @@ def served_peers(
 ) -> Evidence:
     """Say whether anybody is connected to a port that a tree serves.
 
-    Open files are listed only if some listening socket of the host has a peer at all.
+    Open files are listed only if a listening socket that may be the tree's has a peer at all.
 
     Args:
         table: The processes at this instant.
@@ -41,8 +43,16 @@ def served_peers(
         `active` with the ports, `idle`, or `unknown` where open files or a kernel's connection file
         can't be read and could matter.
     """
-    sockets, served_to_anybody = table.served(root.pid)
-    candidates = {i for i in served_to_anybody if sockets.listeners[i].port not in ignored_ports}
+    found = table.served(root)
+    if found is None:
+        return _unseen("the host's table of sockets can't be read: it could serve somebody")
+    sockets, served_to_anybody = found
+    elsewhere = table.held_elsewhere(root, sockets)
+    candidates = {
+        inode
+        for inode in served_to_anybody
+        if elsewhere[inode] < _SURE and sockets.listeners[inode].port not in ignored_ports
+    }
     if not candidates:
         return _nobody()
     open_sockets: dict[int, frozenset[int]] = {}
@@ -53,6 +63,8 @@ def served_peers(
             unreadable.append(key)
         else:
             open_sockets[key.pid] = files.sockets
+    if not unreadable:
+        elsewhere.update(candidates.difference(*open_sockets.values()))
     served = _served(sockets, candidates, open_sockets)
     unnamed = {pid for pid, ports in table.kernel_ports().items() if ports is None}
     doubtful = {port for port, holders in served.items() if holders & unnamed}
@@ -68,13 +80,16 @@ def served_peers(
         text = "its connection file can't be read: who is connected to it can't be told from its server"
         return Evidence(activity="unknown", text=text, value={"peers": "no connection file"})
     if unreadable:
-        text = f"the open files of pid {unreadable[0].pid} can't be read: it could serve somebody"
-        return Evidence(activity="unknown", text=text, value={"peers": "unreadable"})
+        return _unseen(f"the open files of pid {unreadable[0].pid} can't be read: it could serve somebody")
     return _nobody()
 
 
 def _nobody() -> Evidence:
     return Evidence(activity="idle", text="nobody is connected to a port that it serves")
+
+
+def _unseen(text: str) -> Evidence:
+    return Evidence(activity="unknown", text=text, value={"peers": "unreadable"})
 
 
 def _served(

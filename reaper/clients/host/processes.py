@@ -6,6 +6,7 @@ when it is asked for, and once.
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,12 +14,20 @@ from pathlib import Path
 from typing import Self
 
 from reaper.clients.host.kernels import HostCache
-from reaper.clients.host.procfs import TICKS_PER_SECOND, ProcessStat, Procfs, parse_stat, read, read_all
+from reaper.clients.host.procfs import (
+    OUR_PROC,
+    TICKS_PER_SECOND,
+    ProcessStat,
+    Procfs,
+    parse_stat,
+    read,
+    read_all,
+)
 from reaper.clients.host.sockets import Sockets, unix_listeners
 
 __all__ = ["ProcessKey", "ProcessTable"]
 
-_PROC = Path("/proc")
+_PROC = Path(OUR_PROC)
 _DEV = Path("/dev")
 
 _PTYS = range(136, 144)
@@ -45,10 +54,6 @@ class ProcessKey:
     start_ticks: int
     boot_id: str
     created_at: datetime = field(compare=False)
-
-    def __str__(self) -> str:
-        """Write it as a short stable text, fit to be part of an incarnation."""
-        return f"{self.pid}@{self.start_ticks}.{self.boot_id[:8]}"
 
 
 class ProcessTable:
@@ -166,9 +171,9 @@ class ProcessTable:
         return self._stats.get(pid)
 
     def key(self, pid: int) -> ProcessKey | None:
-        """Name the life that a pid stands for now; None if there is none, or it is defunct."""
+        """Name the life that a pid stands for now; None if there is none, or it has ended (see `alive`)."""
         stat = self._stats.get(pid)
-        return None if stat is None or stat.defunct else self._key(stat)
+        return self._key(stat) if stat is not None and self._goes_on(stat) else None
 
     def _key(self, stat: ProcessStat) -> ProcessKey:
         return ProcessKey(
@@ -179,18 +184,20 @@ class ProcessTable:
         )
 
     def alive(self, key: ProcessKey) -> bool:
-        """Say whether this very process is there and not defunct."""
-        stat = self._stats.get(key.pid)
-        same = stat is not None and (stat.start_ticks, self.boot_id) == (key.start_ticks, key.boot_id)
-        return same and stat is not None and not stat.defunct
+        """Say whether this very process is there: not ended, or defunct while jobs of its session go on.
 
-    def readable(self, key: ProcessKey) -> bool:
-        """Say whether we may read a process's counters and open files (same user, or root)."""
-        try:
-            counted = self.alive(key) and self.files.characters(key.pid) is not None
-        except OSError:
+        So it is with a shell that was left by `exit` while a job in the background holds its terminal.
+        """
+        stat = self._stats.get(key.pid)
+        if stat is None or (stat.start_ticks, self.boot_id) != (key.start_ticks, key.boot_id):
             return False
-        return counted and self.files.open_files(key.pid) is not None
+        return self._goes_on(stat)
+
+    def _goes_on(self, stat: ProcessStat) -> bool:
+        if not stat.defunct:
+            return True
+        led = self._sessions[stat.pid] if stat.session == stat.pid else ()
+        return any(not self._stats[pid].defunct for pid in led)
 
     def ancestors(self, pid: int) -> tuple[ProcessKey, ...]:
         """Give the parents of a process, the nearest first, up to process 1."""
@@ -203,11 +210,6 @@ class ProcessTable:
             if stat is not None:
                 found.append(self._key(stat))
         return tuple(found)
-
-    def children(self, pid: int) -> tuple[ProcessKey, ...]:
-        """Give the children of a process that are not defunct."""
-        stats = (self._stats[child] for child in self._children.get(pid, ()))
-        return tuple(self._key(stat) for stat in stats if not stat.defunct)
 
     def tree(self, root: ProcessKey) -> tuple[ProcessKey, ...]:
         """Give a process and its descendants, itself first; empty if it is gone.
@@ -244,17 +246,12 @@ class ProcessTable:
 
     # Jupyter's own
 
-    def kernels(self) -> Mapping[str, ProcessKey]:
-        """Find every Jupyter kernel, by its id: its command line names `kernel-<id>.json`.
+    def find_kernel(self, kernel_id: str, *, server_pid: int | None = None) -> ProcessKey | None:
+        """Find one Jupyter kernel: its command line names `kernel-<id>.json`.
 
         Several processes may name one file: a wrapper and the kernel itself (`conda run`), a
         console, an editor. The kernel is the one that leads a session, as Jupyter starts them; then
         the one that is no descendant of another; then the oldest.
-        """
-        return {kernel_id: self._foremost(pids) for kernel_id, pids in self._named_kernels().items()}
-
-    def find_kernel(self, kernel_id: str, *, server_pid: int | None = None) -> ProcessKey | None:
-        """Find one Jupyter kernel.
 
         Args:
             kernel_id: Jupyter's id of the kernel.
@@ -266,13 +263,12 @@ class ProcessTable:
         pids = self._named_kernels().get(kernel_id)
         if not pids:
             return None
+        if len(pids) == 1:
+            return self._key(self._stats[pids[0]])
         below = [pid for pid in pids if any(a.pid == server_pid for a in self.ancestors(pid))]
         return self._foremost(below or pids)
 
     def _foremost(self, pids: Sequence[int]) -> ProcessKey:
-        if len(pids) == 1:
-            return self._key(self._stats[pids[0]])
-
         def rank(pid: int) -> tuple[bool, bool, int, int]:
             stat = self._stats[pid]
             below_another = any(ancestor.pid in pids for ancestor in self.ancestors(pid))
@@ -304,34 +300,54 @@ class ProcessTable:
                 self._kernel_ports[pid] = None if file is None else self._cache.ports(root, stat, file)
         return self._kernel_ports
 
-    def served(self, pid: int) -> tuple[Sockets, frozenset[int]]:
+    def served(self, root: ProcessKey) -> tuple[Sockets, frozenset[int]] | None:
         """Find what is served to anybody in the network namespace that a process lives in.
 
         Returns:
             The sockets of that namespace, and of its listening ones that have a peer the inodes,
-            without those on which kernels talk with their servers.
+            without those on which kernels talk with their servers; None where they can't be read.
         """
-        sockets = self.files.sockets(pid)
+        sockets = self.files.sockets(root.pid)
+        if sockets is None:
+            return None
         if sockets not in self._served:
             kernels = frozenset().union(*(ports for ports in self.kernel_ports().values() if ports))
             self._served[sockets] = frozenset(
                 inode
                 for inode, at in sockets.listeners.items()
-                if at.port in sockets.established and at.port not in kernels
+                if sockets.has_peers(at.port) and at.port not in kernels
             )
         return sockets, self._served[sockets]
+
+    def held_elsewhere(self, root: ProcessKey, sockets: Sockets) -> Counter[int]:
+        """Give the listening sockets, by inode, that a tree did not hold, and at how many looks: to be added to.
+
+        A socket that listens gets into no tree that it is not in: children inherit it, but parents and
+        strangers do not. (It can be sent over a unix socket. Nobody sends one to somebody's kernel.)
+        So the open files of a tree need not be listed at each look for an sshd that has a peer.
+        """
+        known = self._cache.held_elsewhere(root.pid, root.start_ticks)
+        for inode in known.keys() - sockets.listeners.keys():
+            del known[inode]
+        return known
 
     def shells_of(self, server_pid: int) -> list[ProcessKey]:
         """Find the shells of a Jupyter server's terminals, the oldest first.
 
-        They are its children that lead a session of their own on a pseudo-terminal.
+        They are its children that lead a session of their own on a pseudo-terminal. One that was left
+        by `exit` is defunct and has lost that; as long as a job of its session holds a pseudo-terminal
+        open, Jupyter goes on listing its terminal.
         """
-        shells = [
-            key
-            for key in self.children(server_pid)
-            if self._stats[key.pid].session == key.pid and self.pts(key.pid) is not None
-        ]
-        return sorted(shells, key=lambda key: (key.start_ticks, key.pid))
+        children = (self._stats[pid] for pid in self._children.get(server_pid, ()))
+        shells = [stat for stat in children if stat.session == stat.pid and self._on_a_pty(stat)]
+        return [self._key(stat) for stat in sorted(shells, key=lambda stat: (stat.start_ticks, stat.pid))]
+
+    def _on_a_pty(self, leader: ProcessStat) -> bool:
+        if not leader.defunct:
+            return self.pts(leader.pid) is not None
+        jobs = [pid for pid in self._sessions[leader.pid] if not self._stats[pid].defunct]
+        opened = [self.files.open_files(pid) for pid in jobs]
+        return any(files is None or any(d.startswith("pts/") for d in files.devices) for files in opened)
 
     def pts(self, pid: int) -> int | None:
         """Give N of a process's controlling terminal /dev/pts/N, None if it has none."""
@@ -345,22 +361,27 @@ class ProcessTable:
     def server_listening_on(self, port: int | None = None, *, path: str | None = None) -> int | None:
         """Find who listens on a TCP port, or at the path of a unix socket.
 
-        Looks only at what may be read. Of several (forked workers share a socket) the oldest.
+        Looks only at what may be read, first at the one that it was at the latest look. Of several (forked
+        workers share a socket) the oldest.
 
         Returns:
             Its pid, or None if nobody listens there, or only a process that may not be read.
         """
         wanted: set[int] = set()
         if port is not None:
-            wanted.update(i for i, at in self.files.sockets().listeners.items() if at.port == port)
+            sockets = self.files.sockets(os.getpid())
+            listeners = {} if sockets is None else sockets.listeners
+            wanted.update(inode for inode, at in listeners.items() if at.port == port)
         if path is not None:
             wanted.update(unix_listeners(read_all(f"{self.files.root}/self/net/unix"), path))
         if not wanted:
             return None
-        for stat in sorted(self._stats.values(), key=lambda s: (s.start_ticks, s.pid)):
+        latest = self._cache.listening.get(port or path)
+        for stat in sorted(self._stats.values(), key=lambda s: (s.pid != latest, s.start_ticks, s.pid)):
             if stat.defunct or stat.kernel_thread:
                 continue
             files = self.files.open_files(stat.pid)
             if files is not None and not wanted.isdisjoint(files.sockets):
+                self._cache.listening[port or path] = stat.pid
                 return stat.pid
         return None

@@ -1,13 +1,27 @@
 """Read single files below /proc. Formats: proc(5), Documentation/filesystems/proc.rst of Linux."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
-from reaper.clients.host.sockets import Sockets, read_tcp
+from reaper.clients.host.netlink import tcp_rows
+from reaper.clients.host.sockets import Sockets, text_rows
 
-__all__ = ["TICKS_PER_SECOND", "OpenFiles", "ProcessStat", "Procfs", "parse_stat", "read", "read_all"]
+__all__ = [
+    "OUR_PROC",
+    "TICKS_PER_SECOND",
+    "OpenFiles",
+    "ProcessStat",
+    "Procfs",
+    "parse_stat",
+    "read",
+    "read_all",
+]
+
+OUR_PROC = "/proc"
+"""Where the /proc of our own namespaces is: what the kernel tells by other ways holds for that one alone."""
 
 TICKS_PER_SECOND: int = os.sysconf("SC_CLK_TCK")
 """The unit of every time in /proc/<pid>/stat (USER_HZ: 100 on every Linux we know)."""
@@ -138,7 +152,7 @@ class Procfs:
         self.root = str(root)
         self._devices = f"{devices}/"
         self._open_files: dict[int, OpenFiles | None] = {}
-        self._sockets: dict[str, Sockets] = {}
+        self._sockets: dict[str, Sockets | None] = {}
         self._accelerators: bool | None = None
 
     def characters(self, pid: int) -> int | None:
@@ -198,14 +212,28 @@ class Procfs:
             os.close(directory)
         return OpenFiles(frozenset(sockets), frozenset(devices))
 
-    def sockets(self, pid: int | None = None) -> Sockets:
-        """Read the TCP sockets of the network namespace that a process lives in; ours without one."""
-        ours = self._namespace("self", "net")
-        theirs = ours if pid is None else self._namespace(str(pid), "net") or ours
-        if theirs not in self._sockets:
-            base = f"{self.root}/{'self' if pid is None or theirs == ours else pid}/net"
-            self._sockets[theirs] = read_tcp(read_all(f"{base}/tcp"), read_all(f"{base}/tcp6"))
-        return self._sockets[theirs]
+    def sockets(self, pid: int) -> Sockets | None:
+        """Read the TCP sockets of the network namespace that a process lives in; None where they can't be read."""
+        namespace = self._network(pid)
+        if namespace not in self._sockets:
+            self._sockets[namespace] = self._read_sockets(pid, ours=namespace == self._network("self"))
+        return self._sockets[namespace]
+
+    def _read_sockets(self, pid: int, *, ours: bool) -> Sockets | None:
+        if ours and self.root == OUR_PROC:
+            with contextlib.suppress(OSError):  # a sandbox, or a unit that may not open such sockets
+                return Sockets(tcp_rows())
+        base = f"{self.root}/{'self' if ours else pid}/net"
+        try:
+            version_4 = Path(f"{base}/tcp").read_bytes()
+        except OSError:
+            return None
+        version_6 = read_all(f"{base}/tcp6")  # there is none without IPv6
+        return Sockets(text_rows(version_4, version_6))
+
+    def _network(self, pid: int | str) -> str:
+        """Name a process's network namespace; ours where we may not know."""
+        return self._namespace(str(pid), "net") or self._namespace("self", "net")
 
     def _namespace(self, name: str, kind: str) -> str:
         try:

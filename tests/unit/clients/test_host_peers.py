@@ -1,12 +1,13 @@
 """Whom a tree serves, on made-up tables of sockets."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from reaper.clients.host import Evidence, HostCache, served_peers
-from reaper.clients.host.sockets import End, read_tcp
+from reaper.clients.host.sockets import End, Sockets, text_rows
 from tests.support.host import FakeProc
 
 ANY, HERE, BROWSER = "00000000", "0100007F", "0501A8C0"
@@ -29,8 +30,8 @@ def proc(tmp_path: Path) -> FakeProc:
     return proc
 
 
-def look(proc: FakeProc, pid: int = 50, **options) -> Evidence:
-    table = proc.snapshot(HostCache())
+def look(proc: FakeProc, pid: int = 50, cache: HostCache | None = None, **options) -> Evidence:
+    table = proc.snapshot(cache)
     root = table.key(pid)
     assert root is not None
     return served_peers(table, root, **options)
@@ -162,6 +163,7 @@ def test_a_tree_in_another_network_namespace_has_its_own_sockets(proc: FakeProc)
     (home / "ns").mkdir()
     (home / "ns/net").symlink_to("net:[2]")
     (home / "net").mkdir()
+    (home / "net/tcp").touch()
     proc.tcp(SERVED, (at(HERE, 6006), at(BROWSER, 4000), CONNECTED, 511))
     assert look(proc).activity == "idle"
     (home / "net/tcp").write_bytes((proc.proc / "self/net/tcp").read_bytes())
@@ -169,8 +171,58 @@ def test_a_tree_in_another_network_namespace_has_its_own_sockets(proc: FakeProc)
     assert look(proc).activity == "active"
 
 
+@pytest.mark.parametrize("version", ["tcp", "tcp6"])
+def test_a_table_of_sockets_that_cannot_be_read_leaves_doubt(proc: FakeProc, version: str):
+    """Without IPv6 there is no second table: that is all there is."""
+    (proc.proc / "self/net" / version).unlink()
+    assert look(proc).activity == ("unknown" if version == "tcp" else "idle")
+
+
+def test_open_files_are_not_listed_again_for_what_others_serve(proc: FakeProc):
+    """On most hosts somebody is connected to something: an sshd, a database."""
+    cache = HostCache()
+    sshd = [(at(ANY, 22), NOBODY, LISTENS, 999), (at(HERE, 22), at(BROWSER, 4000), CONNECTED, 998)]
+    proc.tcp(*sshd)
+    for _ in range(2):
+        assert look(proc, cache=cache).activity == "idle"
+    shutil.rmtree(proc.proc / "51/fd")
+    (proc.proc / "51/fd").touch()  # can't be listed any more
+    assert look(proc, cache=cache).activity == "idle"
+    proc.tcp(*sshd, SERVED, (at(HERE, 6006), at(BROWSER, 4000), CONNECTED, 511))
+    assert look(proc, cache=cache).activity == "unknown"
+    proc.add(51, parent=50, fds={3: "socket:[510]", 4: "socket:[511]"})
+    assert look(proc, cache=cache).activity == "active"
+    proc.tcp(*sshd)
+    assert look(proc, cache=cache).activity == "idle"
+
+
+def test_a_socket_that_a_child_took_over_during_a_look_is_found_at_the_next(proc: FakeProc):
+    """A kernel listens, starts a server that inherits the socket, and closes its own end."""
+    cache = HostCache()
+    proc.tcp((at(HERE, 6006), NOBODY, LISTENS, 520), (at(HERE, 6006), at(BROWSER, 4000), CONNECTED, 521))
+    assert look(proc, cache=cache).activity == "idle"
+    proc.add(52, parent=50, fds={3: "socket:[520]", 4: "socket:[521]"})
+    assert look(proc, cache=cache).activity == "active"
+
+
+def test_a_socket_that_listens_anew_under_an_old_number_is_looked_for_again(proc: FakeProc):
+    cache = HostCache()
+    others = (at(HERE, 6006), NOBODY, LISTENS, 600)
+    proc.tcp(others, (at(HERE, 6006), at(BROWSER, 4000), CONNECTED, 601))
+    for _ in range(3):
+        assert look(proc, cache=cache).activity == "idle"
+    proc.tcp()
+    assert look(proc, cache=cache).activity == "idle"
+    proc.add(51, parent=50, fds={3: "socket:[600]"})
+    proc.tcp(others, (at(HERE, 6006), at(BROWSER, 4000), CONNECTED, 601))
+    assert look(proc, cache=cache).activity == "idle"  # accepted by somebody else
+    proc.tcp(others, (at(HERE, 6006), at(BROWSER, 4000), CONNECTED, 0))
+    assert look(proc, cache=cache).activity == "active"
+
+
 def test_odd_lines_of_a_table_are_passed_over():
     table = (
-        b"header\n   0: 0100007F:1F90 00000000:0000 0A\n   1: 0100007F:1F91 00000000:0000 0A 0 0 0 0 0 55 1\n"
+        b"header\n   0: 0100007F:1F90 00000000:0000 0A\n   1: 0100007F:1F92 00000000:0000 0A 0\n"
+        b"   2: 0100007F:1F91 00000000:0000 0A 0 0 0 0 0 55 1\n"
     )
-    assert read_tcp(table, b"").listeners == {55: End(b"0100007F", 8081)}
+    assert Sockets(text_rows(table, b"")).listeners == {55: End(b"0100007F", 8081)}

@@ -277,7 +277,6 @@ def test_where_no_such_accounts_are_kept_nothing_is_readable(tmp_path: Path):
     root = table.key(50)
     assert root is not None
     assert sample_tree(table, root) is None
-    assert not table.readable(root)
 
 
 # A machine that forks, works, ends and waits as it likes
