@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-import psutil
 from pydantic import SecretStr
 
 from reaper.errors import ConfigError, SourceUnavailable
@@ -199,7 +198,18 @@ def _is_local_host(host: str | None) -> bool:
         ip = ipaddress.ip_address(host)
     except ValueError:
         return False
-    if ip.is_loopback or ip.is_unspecified:
-        return True
-    own = (a.address.partition("%")[0] for link in psutil.net_if_addrs().values() for a in link)
-    return host.partition("%")[0] in own
+    return ip.is_loopback or ip.is_unspecified or _is_own(host)
+
+
+def _is_own(ip: str) -> bool:
+    """Tell whether an IP address is one of this host's: only those can be bound.
+
+    A list of interfaces would need a netlink socket, which a hardened unit may not open.
+    """
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((ip, 0))
+    except OSError:
+        return False
+    return True

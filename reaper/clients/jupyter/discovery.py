@@ -168,11 +168,19 @@ def _is_hidden(pid: int) -> bool:
     return False
 
 
+def _is_jupyter(pid: int) -> bool:
+    try:
+        return _looks_like_jupyter(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
+
+
 def _looks_like_jupyter(command: list[str]) -> bool:
     """Tell a server from a stranger that got its pid. Pure.
 
-    Only where a clock was set or a machine was suspended: then a live server seems younger than
-    its own file.
+    A server may be started in other ways too, so this proves that one is a server, never that one is not:
+    it is asked where a clock was set or a machine was suspended (then a live server seems younger than its
+    own file), and whether a file with a host name that we can't place is of this host.
     """
     words = [argument.rpartition("/")[2] for argument in command[:4]]
     return any(word.startswith(("jupyter", "nbclassic", "notebook")) for word in words)
@@ -234,16 +242,16 @@ def _address(
     token = _text(entry, "token") or _hub_token(pid, file, base, environ)
     if not is_usable_token(token):
         raise ValueError("token holds characters that no HTTP header can carry")
-    local = local_address(ServerAddress(url=url))
+    by_address = local_address(ServerAddress(url=url))
     return ServerAddress(
         url=url,
         token=SecretStr(token),
         ca_file=ca_file,
-        verify=ca_file is not None or not local,
+        verify=ca_file is not None or not by_address,
         pid=pid,
         root_dir=Path(root) if root.startswith("/") else None,
         runtime_file=file,
-        local=local,
+        local=by_address or _is_jupyter(pid),  # `--ip=` may name this host as only a name server knows it
     )
 
 

@@ -161,7 +161,7 @@ def parse_kernel(item: object, *, server_now: datetime | None = None) -> KernelM
     return KernelModel(
         id=read.key("id"),
         name=read.text("name") or "",
-        execution_state=state,
+        execution_state=state if state is None else clip(state),
         last_activity=read.instant("last_activity"),
         connections=read.count("connections"),
         reason=read.text("reason"),

@@ -1,9 +1,11 @@
 """Which URLs a person may write, and which servers are this host's."""
 
+import errno
 import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
@@ -108,6 +110,20 @@ def test_local(host: str, local: bool) -> None:
     address = parse_address(f"http://{host}:8888/")
     assert address.local is local
     assert local_address(address) is local
+
+
+def test_an_address_can_be_judged_by_a_unit_that_may_not_list_interfaces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RestrictAddressFamilies= without AF_NETLINK."""
+
+    def refuse() -> NoReturn:
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+
+    own = own_address()
+    monkeypatch.setattr(psutil, "net_if_addrs", refuse)
+    assert parse_address(f"http://{own}:8888/").local
+    assert not parse_address("http://192.0.2.1:8888/").local
 
 
 def test_a_unix_socket_and_the_hosts_own_name_are_local() -> None:

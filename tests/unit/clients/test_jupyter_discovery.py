@@ -120,6 +120,20 @@ def test_addresses(directory: Path, changes: dict[str, Any], url: str) -> None:
     assert address.local is ("10.1.2.3" not in url)
 
 
+def test_a_jupyter_server_under_a_name_that_we_cannot_place_is_on_this_host_all_the_same(
+    directory: Path,
+) -> None:
+    """`--ip=box.example.org`: only a name server knows that this is us. Its processes are evidence here."""
+    command = [sys.executable, "-c", "input()", "/usr/bin/jupyter-lab"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    try:
+        write(directory, entry(hostname="box.example.org", secure=True), pid=process.pid)
+        address = the_one(discover([directory], {}))
+    finally:
+        process.communicate()
+    assert (address.local, address.verify) == (True, True)
+
+
 def test_the_certificate_of_a_server_on_loopback_is_not_checked_unless_a_ca_file_is_given(
     directory: Path, tmp_path: Path
 ) -> None:

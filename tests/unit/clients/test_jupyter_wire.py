@@ -123,6 +123,12 @@ def test_a_state_that_cannot_be_read_is_never_none() -> None:
     assert (told.execution_state, told.problem) == (None, None)
 
 
+def test_a_state_of_any_length_is_kept_short() -> None:
+    """It goes into the journal at each look."""
+    state = wire.parse_kernel({**KERNEL, "execution_state": "x" * 100_000}).execution_state
+    assert state == "x" * 60 + "..."
+
+
 def test_an_id_that_is_listed_twice_is_believed_in_neither_place() -> None:
     kernels = wire.parse_kernels(
         [KERNEL, {**KERNEL, "execution_state": "busy"}, {**KERNEL, "id": "other"}], WHERE
