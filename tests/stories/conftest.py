@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.stories.cluster import Cluster, play_cluster
 from tests.stories.gpus import Gpus, play_gpus
 from tests.stories.house import House, play_house
 from tests.stories.night import Night, play_night
@@ -28,6 +29,11 @@ def _played(play: Callable[[Path, Path], Awaitable[T]], factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory, _own_session_environment: None) -> House:
     return _played(play_house, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, _own_session_environment: None) -> Cluster:
+    return _played(play_cluster, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -6,47 +6,45 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
-
-import psutil
+from typing import Any, NamedTuple
 
 from reaper.cli.wiring import loaded
 from reaper.clock import Clock, SystemClock
 from reaper.config import load_settings, parse_listen
-from reaper.core.facts import LedgerEntry
+from reaper.core.decide import Decision
+from reaper.core.facts import LedgerEntry, PolicyApplied
 from reaper.core.report import status_document
-from reaper.core.ruleset import Ruleset
 from reaper.core.world import World
 from reaper.daemon.control import DaemonControl
 from reaper.daemon.loop import Daemon
+from reaper.daemon.rules import Setup
 from reaper.journal.memory import MemoryJournal
 from reaper.journal.sqlite import SqliteJournal
 from reaper.plugins import Journal, LedgerQuery
 from reaper.web import make_app, serve
-from tests.support.jupyter_server import JupyterServer, wait_until
+from tests.stories.waiting import PATIENCE_S
+from tests.support.jupyter_server import JupyterServer
 
 __all__ = [
     "REAPER",
-    "Account",
+    "Journaled",
     "MovableClock",
     "Reaper",
-    "Witness",
     "command",
     "daemon_process",
     "environment",
-    "journaled_ledger",
-    "kernel_process",
+    "journaled",
     "reaper_in_process",
-    "shells",
+    "status_of",
 ]
 
 REAPER = str(Path(sys.executable).with_name("reaper"))
+_ALL = 100_000
 
 
 def environment(folder: Path, server: JupyterServer, **variables: str) -> dict[str, str]:
@@ -69,7 +67,8 @@ def environment(folder: Path, server: JupyterServer, **variables: str) -> dict[s
         "JUPYTER__RUNTIME_DIRS": str(server.runtime_dir),
         **variables,
     }
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")}
+    passed_on = ("PATH", "PYTHONPATH", "HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")
+    kept = {name: os.environ[name] for name in passed_on if name in os.environ}
     return kept | {f"REAPER_{name}": value for name, value in settings.items()}
 
 
@@ -128,8 +127,12 @@ class Reaper:
 
     async def ledger(self) -> list[LedgerEntry]:
         """Give all entries, oldest first."""
-        facts = await self.daemon.journal.facts(LedgerQuery(types=("LedgerEntry",)))
+        facts = await self.daemon.journal.facts(LedgerQuery(types=("LedgerEntry",), limit=_ALL))
         return [fact for fact in facts if isinstance(fact, LedgerEntry)]
+
+    async def decisions(self) -> list[Decision]:
+        """Give all decisions that were journaled, oldest first."""
+        return await self.daemon.journal.decisions(limit=_ALL)
 
     def look_now(self) -> None:
         """Do at once what it would do next."""
@@ -143,7 +146,7 @@ async def reaper_in_process(
     *,
     clock: Clock | None = None,
     journal: Journal | None = None,
-    change_rules: Callable[[Ruleset], Ruleset] = lambda rules: rules,
+    change: Callable[[Setup], Setup] = lambda setup: setup,
 ) -> AsyncIterator[Reaper]:
     """Run a daemon made from an environment, as `reaper run` makes it, with its API on its socket.
 
@@ -151,13 +154,12 @@ async def reaper_in_process(
         environ: Its whole environment.
         clock: Instead of the machine's.
         journal: Instead of one in memory.
-        change_rules: Has the last word on the rules.
+        change: Has the last word on what the daemon is made from.
     """
     clock = clock or SystemClock()
     settings = load_settings(environ)
     setup, providers, notifiers = loaded(settings, clock)
-    build = setup.build_ruleset
-    setup = replace(setup, build_ruleset=lambda overrides: change_rules(build(overrides)))
+    setup = change(setup)
     journal = journal or MemoryJournal()
     await journal.open(write=True)
     image = await journal.load()
@@ -213,7 +215,7 @@ async def daemon_process(
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             try:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     await process.wait()
             except TimeoutError:
                 process.kill()
@@ -226,7 +228,7 @@ async def command(environ: Mapping[str, str], *arguments: str) -> tuple[int, str
     process = await asyncio.create_subprocess_exec(
         REAPER, *arguments, env=dict(environ), stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         out, errors = await process.communicate()
     assert process.returncode is not None
     return process.returncode, out.decode() or errors.decode()
@@ -239,193 +241,31 @@ async def status_of(environ: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-async def journaled_ledger(path: Path) -> list[LedgerEntry]:
-    """Read the ledger of a journal that somebody else may be writing."""
+class Journaled(NamedTuple):
+    """What a journal holds, oldest first.
+
+    Attributes:
+        ledger: What was done.
+        decisions: Each decision that was written down.
+        applied: When policies began to apply.
+    """
+
+    ledger: list[LedgerEntry]
+    decisions: list[Decision]
+    applied: list[PolicyApplied]
+
+
+async def journaled(path: Path) -> Journaled:
+    """Read a journal that somebody else may be writing."""
     journal = SqliteJournal.from_address(str(path))
     await journal.open(write=False)
     try:
-        facts = await journal.facts(LedgerQuery(types=("LedgerEntry",)))
+        facts = await journal.facts(LedgerQuery(types=("LedgerEntry", "PolicyApplied"), limit=_ALL))
+        decisions = await journal.decisions(limit=_ALL)
     finally:
         await journal.close()
-    return [fact for fact in facts if isinstance(fact, LedgerEntry)]
-
-
-def kernel_process(server: JupyterServer, kernel_id: str) -> psutil.Process | None:
-    """Find a kernel's process by its command line, as it lives now."""
-    for process in psutil.Process(server.pid).children():
-        with contextlib.suppress(psutil.Error):
-            if any(part.endswith(f"kernel-{kernel_id}.json") for part in process.cmdline()) and lives(
-                process
-            ):
-                return process
-    return None
-
-
-def shells(server: JupyterServer) -> set[psutil.Process]:
-    """Give the shells of a server's terminals: its children on a terminal device."""
-    found = set()
-    for child in psutil.Process(server.pid).children():
-        with contextlib.suppress(psutil.Error, OSError):  # psutil's own terminal() knows no new devices
-            if str(Path(f"/proc/{child.pid}/fd/0").readlink()).startswith("/dev/pts/") and lives(child):
-                found.add(child)
-    return found
-
-
-def lives(process: psutil.Process | None) -> bool:
-    """Say whether just this process still runs (psutil compares start times: never a reused pid)."""
-    try:
-        return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-@dataclass(slots=True)
-class Account:
-    """What became of one kernel or terminal.
-
-    Attributes:
-        id: Kernel id or terminal name.
-        process: Its kernel or shell.
-        listed: Whether the server listed it in the end.
-        lived: Whether its process ran in the end.
-        status: Its line in the last status that had it.
-        said: Each different (verdict, reason, text) of its status, in order.
-        held: Whether a status showed a hold on it.
-        explained: Its last `explain`.
-        ledger: What was done to it.
-    """
-
-    id: str
-    process: psutil.Process | None = None
-    listed: bool = False
-    lived: bool = False
-    status: dict[str, Any] = field(default_factory=dict)
-    said: list[tuple[str, str, str]] = field(default_factory=list)
-    held: bool = False
-    explained: dict[str, Any] = field(default_factory=dict)
-    ledger: list[LedgerEntry] = field(default_factory=list)
-
-    @property
-    def survived(self) -> bool:
-        """Both the server and the process table say so, and nothing was tried."""
-        return self.listed and self.lived and not any(e.state.value == "STARTED" for e in self.ledger)
-
-    @property
-    def reaped(self) -> bool:
-        """It was reaped by us, and the server and the process table agree that it is gone."""
-        return not self.listed and not self.lived and any(e.state.value == "SUCCEEDED" for e in self.ledger)
-
-    @property
-    def reaped_by(self) -> str:
-        """Name the policy that reaped it."""
-        return next(e.policy for e in self.ledger if e.state.value == "SUCCEEDED")
-
-    @property
-    def lag(self) -> float:
-        """Seconds from when it was due to when its end was begun."""
-        started = next(e for e in self.ledger if e.state.value == "STARTED")
-        assert started.due_at is not None
-        return (started.at - started.due_at).total_seconds()
-
-    def said_that(self, text: str) -> bool:
-        """Say whether a status line ever had this in its reason."""
-        return any(text in f"{reason} {line}" for _, reason, line in self.said)
-
-    def evidence(self, signal: str) -> dict[str, Any]:
-        """Give one signal as the last `explain` has it."""
-        found: dict[str, Any] = next(
-            e for e in self.explained["decision"]["evidence"] if e["signal"] == signal
-        )
-        return found
-
-
-class Witness:
-    """Keeps an account of every kernel and terminal of a play."""
-
-    def __init__(self, server: JupyterServer, reaper: Reaper, accounts: dict[str, Account]) -> None:
-        self._server = server
-        self._reaper = reaper
-        self.accounts = accounts
-
-    async def watch(self) -> None:
-        """Read the status again and again, until cancelled."""
-        while True:
-            self.note()
-            await asyncio.sleep(0.5)
-
-    def note(self) -> None:
-        """Read the status once."""
-        by_id = {account.id: account for account in self.accounts.values()}
-        for one in self._reaper.resources():
-            account = by_id.get(one["id"])
-            if account is None:
-                continue
-            account.status = one
-            account.held = account.held or bool(one["holds"])
-            said = (one["verdict"], one["reason"], one["reason_text"])
-            if said not in account.said:
-                account.said.append(said)
-
-    async def gone(self, names: set[str], *, deadline_s: float) -> None:
-        """Wait until all of these are gone from the server; at the deadline the tests tell what is not."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(deadline_s):
-                while await self._listed() & {self.accounts[name].id for name in names}:
-                    await asyncio.sleep(0.3)
-
-    async def conclude(self) -> None:
-        """Complete every account: what the server lists, which process runs, the last explanation, the ledger."""
-        self.note()
-        listed = await self._listed()
-        ledger = await self._reaper.ledger()
-        for account in self.accounts.values():
-            account.listed = account.id in listed
-            account.ledger = [entry for entry in ledger if entry.ref.id == account.id]
-            if account.listed and self._reaper.resource(account.id):
-                account.explained = await self._reaper.control.explain(account.id)
-            if not account.listed:
-                await _ended(account.process)
-            account.lived = lives(account.process)
-
-    async def _listed(self) -> set[str]:
-        kernels = await self._server.get("api/kernels")
-        terminals = await self._server.get("api/terminals")
-        return {one["id"] for one in kernels} | {one["name"] for one in terminals}
-
-
-async def _ended(process: psutil.Process | None) -> None:
-    """Give a process that was told to end a moment to do so."""
-    end = time.monotonic() + 5
-    while lives(process) and time.monotonic() < end:
-        await asyncio.sleep(0.1)
-
-
-async def true_within(condition: Callable[[], bool], *, what: str, deadline_s: float = 30.0) -> None:
-    """Wait until something is true; fail after the deadline."""
-
-    async def answer() -> bool:
-        return condition()
-
-    await wait_until(answer, what=what, deadline_s=deadline_s)
-
-
-async def patiently(condition: Callable[[], Awaitable[object]], *, deadline_s: float) -> None:
-    """Wait until something is true, and no longer: of a play shared by many stories one must not spoil the others.
-
-    What did not come true is for the test of its story to find.
-    """
-    end = time.monotonic() + deadline_s
-    while not await condition() and time.monotonic() < end:
-        await asyncio.sleep(0.1)
-
-
-async def write_for_ever(log: Path) -> None:
-    """Add a line a second, as a training's log grows."""
-    with log.open("a", buffering=1) as out:
-        while True:
-            out.write(f"{time.time()}\n")
-            await asyncio.sleep(1)
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+    return Journaled(
+        ledger=[fact for fact in facts if isinstance(fact, LedgerEntry)],
+        decisions=decisions,
+        applied=[fact for fact in facts if isinstance(fact, PolicyApplied)],
+    )

@@ -11,20 +11,13 @@ import subprocess
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.stories.daemons import (
-    Account,
-    command,
-    daemon_process,
-    environment,
-    journaled_ledger,
-    kernel_process,
-    lives,
-    patiently,
-    status_of,
-)
+from tests.stories.accounts import Account, ended, kernel_process, lives
+from tests.stories.daemons import command, daemon_process, environment, journaled, status_of
+from tests.stories.waiting import PATIENCE_S, patiently, utc_now
 from tests.support.jupyter_server import JupyterServer, running_jupyter_async
 
 __all__ = ["Gpus", "play_gpus"]
@@ -43,6 +36,7 @@ KERNELS = {
     "f9 trains": "nvidia2",  # is at work there
 }
 GO = {"f8", "f9"}
+TIMEOUT = timedelta(seconds=12)
 
 
 @dataclass(slots=True)
@@ -75,9 +69,11 @@ async def play_gpus(folder: Path, home: Path) -> Gpus:
         for name, node in KERNELS.items():
             account = play.accounts[name] = Account(await server.start_kernel())
             code = f"gpu = open({str(devices / node)!r})" if node else "x = 1"
-            await server.execute(account.id, code)
+            await server.execute(account.id, code, deadline_s=PATIENCE_S)
             await server.wait_for_state(account.id, "idle")
             account.process = kernel_process(server, account.id)
+        last = await server.kernel(play.accounts["f9 trains"].id)
+        due = datetime.fromisoformat(last["last_activity"]) + TIMEOUT
         trainer = play.accounts["f9 trains"].process
         holder = play.accounts["f9"].process
         assert trainer is not None
@@ -99,36 +95,39 @@ async def play_gpus(folder: Path, home: Path) -> Gpus:
         await stack.enter_async_context(
             daemon_process(environ, home / "log", sys.executable, str(DAEMON), "run")
         )
-        await _watch(play, server, environ)
+        await _watch(play, server, environ, due)
         await _conclude(play, server, environ, home)
     return play
 
 
-async def _watch(play: Gpus, server: JupyterServer, environ: dict[str, str]) -> None:
-    """Wait until all are gone that should, and the others have been seen past their time."""
+async def _watch(play: Gpus, server: JupyterServer, environ: dict[str, str], due: datetime) -> None:
+    """Wait until all are gone that should, and the others were looked at twice after the last one's time."""
+    polls_when_due: int | None = None
 
     async def done() -> bool:
+        nonlocal polls_when_due
+        polls = (await status_of(environ)).get("polls", 0)
+        if polls_when_due is None:
+            polls_when_due = polls if utc_now() > due else None
+            return False
         listed = {one["id"] for one in await server.get("api/kernels")}
-        document = await status_of(environ)
-        for one in document.get("resources", []):
-            for account in play.accounts.values():
-                if account.id == one["id"]:
-                    account.status = one
-                    said = (one["verdict"], one["reason"], one["reason_text"])
-                    if said not in account.said:
-                        account.said.append(said)
         still = {name for name in GO if play.accounts[name].id in listed}
-        return not still and document.get("polls", 0) > 0
+        return not still and polls >= polls_when_due + 2
 
-    await patiently(done, deadline_s=60)
+    await patiently(done)
 
 
 async def _conclude(play: Gpus, server: JupyterServer, environ: dict[str, str], home: Path) -> None:
     listed = {one["id"] for one in await server.get("api/kernels")}
-    ledger = await journaled_ledger(home / "journal.db")
+    rows = {one["id"]: one for one in (await status_of(environ))["resources"]}
+    journal = await journaled(home / "journal.db")
     for name, account in play.accounts.items():
-        account.listed, account.lived = account.id in listed, lives(account.process)
-        account.ledger = [entry for entry in ledger if entry.ref.id == account.id]
+        account.keep(journal.ledger, journal.decisions)
+        account.listed = account.id in listed
+        account.status = rows.get(account.id, {})
+        if not account.listed:
+            await ended(account.process)
+        account.lived = lives(account.process)
         code, text = await command(environ, "explain", account.id, "--output", "json")
         if code == 0:
             account.explained = json.loads(text)

@@ -13,20 +13,9 @@ from typing import Any
 
 import psutil
 
-from tests.stories.daemons import (
-    Account,
-    Witness,
-    command,
-    daemon_process,
-    environment,
-    kernel_process,
-    patiently,
-    reaper_in_process,
-    shells,
-    status_of,
-    true_within,
-    write_for_ever,
-)
+from tests.stories.accounts import Account, Accountant, kernel_process, shells
+from tests.stories.daemons import command, daemon_process, environment, reaper_in_process, status_of
+from tests.stories.waiting import PATIENCE_S, patiently, true_within, write_for_ever
 from tests.support.jupyter_server import JupyterServer, running_jupyter_async
 
 __all__ = ["KERNELS", "Night", "play_night"]
@@ -102,9 +91,7 @@ async def play_night(folder: Path, home: Path) -> Night:
         (home / "other").mkdir()
         other = environment(home / "other", server, MODE="dry-run")
         reaper = await stack.enter_async_context(reaper_in_process(one))
-        witness = Witness(server, reaper, night.accounts)
-        watching = asyncio.create_task(witness.watch())
-        stack.callback(watching.cancel)
+        accountant = Accountant(server, reaper, night.accounts)
         await true_within(lambda: len(reaper.resources()) == KERNELS + 2, what="the first look")
         log = home / "other.log"
         async with daemon_process(other, log):
@@ -116,9 +103,8 @@ async def play_night(folder: Path, home: Path) -> Night:
             night.doctor = next(check for check in checks if check["name"] == "two reapers")
         night.log = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
         remaining.write_text("0")
-        await witness.gone(set(night.accounts), deadline_s=60)
-        watching.cancel()
-        await witness.conclude()
+        await accountant.gone(set(night.accounts))
+        await accountant.conclude()
     return night
 
 
@@ -135,7 +121,7 @@ async def _see_the_hold(night: Night, resources: Any, other: dict[str, str]) -> 
         night.notes = document.get("notes") or []
         return night.held_by_one >= KERNELS and night.held_by_other >= KERNELS
 
-    await patiently(both, deadline_s=40)
+    await patiently(both)
 
 
 async def _set_up(server: JupyterServer, night: Night, stack: AsyncExitStack, folder: Path) -> None:
@@ -161,6 +147,6 @@ async def _set_up(server: JupyterServer, night: Night, stack: AsyncExitStack, fo
             await true_within(lambda: bool(new_shells()), what=f"{name}'s shell")
             account.process = new_shells().pop()
             night.accounts[name] = account
-            await server.type_into(name, line)
+            await server.type_into(name, line, deadline_s=PATIENCE_S)
 
     await asyncio.gather(*(kernel(number) for number in range(KERNELS)), terminals())

@@ -4,7 +4,6 @@ Three kernels on one server, each with a `reaper run` of its own (a policy that 
 """
 
 import asyncio
-import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,23 +14,16 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from reaper.core.facts import LedgerEntry
-from tests.stories.daemons import (
-    Account,
-    command,
-    daemon_process,
-    environment,
-    journaled_ledger,
-    kernel_process,
-    lives,
-    patiently,
-    utc_now,
-)
+from tests.stories.accounts import Account, ended, kernel_process, lives
+from tests.stories.daemons import Journaled, command, daemon_process, environment, journaled
+from tests.stories.waiting import PATIENCE_S, patiently, utc_now
 from tests.support.jupyter_server import JupyterServer, running_jupyter_async, wait_until
 
-__all__ = ["TIMEOUT", "Restarts", "play_restarts"]
+__all__ = ["Restarts", "play_restarts"]
 
-TIMEOUT = timedelta(seconds=22)
+TIMEOUT = timedelta(seconds=26)
+GRACE = timedelta(seconds=15)
+"""Of `REAPER_APPLY_GRACE`: a restart that granted it anew would keep f16 and f18 for ever, since none lives so long."""
 EVERY = 3.0
 """Seconds between two rounds of f18."""
 LIFE = 9.0
@@ -54,33 +46,34 @@ class Restarts:
     Attributes:
         accounts: What became of each kernel.
         due: When each was due: its last activity and the timeout.
-        gone_at: When each was gone from the server.
-        requests: f15: what reached the proxy, as (when, by which daemon, method and path).
+        requests: f15: what reached the proxy, as (by which daemon, method and path).
         deletes: f15: how many DELETEs reached the server.
-        ledger_at_death: f15: the ledger as the killed daemon left it.
-        ledger: f15: the ledger in the end.
-        starts: When each daemon of f16 and f18 was started, by `time.monotonic`.
-        log: The end of what f16's daemons logged.
+        at_death: f15: the journal as the killed daemon left it.
+        journals: Each journal in the end.
+        starts: When each daemon of f16 and f18 was started.
+        log: The end of what the daemons logged.
         broken: What kept a story from its end.
         codes: Exit statuses of f18's rounds.
     """
 
     accounts: dict[str, Account] = field(default_factory=dict)
     due: dict[str, datetime] = field(default_factory=dict)
-    gone_at: dict[str, datetime] = field(default_factory=dict)
     requests: list[tuple[int, str]] = field(default_factory=list)
     deletes: int = 0
-    ledger_at_death: list[LedgerEntry] = field(default_factory=list)
-    ledgers: dict[str, list[LedgerEntry]] = field(default_factory=dict)
-    starts: dict[str, list[float]] = field(default_factory=dict)
-    log: str = ""
+    at_death: Journaled = field(default_factory=lambda: Journaled([], [], []))
+    journals: dict[str, Journaled] = field(default_factory=dict)
+    starts: dict[str, list[datetime]] = field(default_factory=dict)
+    log: dict[str, str] = field(default_factory=dict)
     broken: dict[str, BaseException] = field(default_factory=dict)
     codes: list[int] = field(default_factory=list)
 
-    def longest(self, name: str) -> float:
-        """Give the longest time between two starts, in seconds."""
-        starts = self.starts[name]
-        return max(after - before for before, after in itertools.pairwise(starts))
+    def lives_before_due(self, name: str) -> int:
+        """Count the daemons that were started before it was due."""
+        return sum(at < self.due[name] for at in self.starts[name])
+
+    def lives_after_due(self, name: str) -> int:
+        """Count the daemons that were started between that and its end."""
+        return sum(at >= self.due[name] for at in self.starts[name])
 
 
 async def play_restarts(folder: Path, home: Path) -> Restarts:
@@ -97,19 +90,24 @@ async def play_restarts(folder: Path, home: Path) -> Restarts:
             account = play.accounts[name] = Account(await server.start_kernel())
             account.process = kernel_process(server, account.id)
         for name, account in play.accounts.items():
-            await server.execute(account.id, "x = 1")
+            await server.execute(account.id, "x = 1", deadline_s=PATIENCE_S)
             model = await server.wait_for_state(account.id, "idle")
             play.due[name] = datetime.fromisoformat(model["last_activity"]) + TIMEOUT
-        ended = await asyncio.gather(
+        ends = await asyncio.gather(
             _killed_in_the_act(play, server, home / "f15"),
             _restarted(play, server, home / "f16"),
             _once_and_again(play, server, home / "f18"),
             return_exceptions=True,  # one story must not spoil the others
         )
-        play.broken = {name: end for name, end in zip(play.accounts, ended, strict=True) if end is not None}
+        play.broken = {name: end for name, end in zip(play.accounts, ends, strict=True) if end is not None}
         listed = {one["id"] for one in await server.get("api/kernels")}
-        for account in play.accounts.values():
+        for name, account in play.accounts.items():
+            journal = play.journals[name] = await journaled(home / name / "journal.db")
+            account.keep(journal.ledger, journal.decisions)
+            play.log[name] = (home / name / "log").read_text()[-6000:]
             account.listed = account.id in listed
+            if not account.listed:
+                await ended(account.process)
             account.lived = lives(account.process)
     return play
 
@@ -118,6 +116,7 @@ def _environ(
     play: Restarts, name: str, server: JupyterServer, home: Path, **variables: str
 ) -> dict[str, str]:
     variables["IDLE_TIMEOUT"] = f"{TIMEOUT.total_seconds():g}s"
+    variables["APPLY_GRACE"] = f"{GRACE.total_seconds():g}s"
     home.mkdir(exist_ok=True)
     config = home / "reaper.toml"
     config.write_text(POLICY.format(kernel_id=play.accounts[name].id))
@@ -125,10 +124,7 @@ def _environ(
 
 
 async def _gone(play: Restarts, name: str, server: JupyterServer) -> bool:
-    gone = play.accounts[name].id not in {one["id"] for one in await server.get("api/kernels")}
-    if gone:
-        play.gone_at.setdefault(name, utc_now())
-    return gone
+    return play.accounts[name].id not in {one["id"] for one in await server.get("api/kernels")}
 
 
 async def _killed_in_the_act(play: Restarts, server: JupyterServer, home: Path) -> None:
@@ -137,38 +133,35 @@ async def _killed_in_the_act(play: Restarts, server: JupyterServer, home: Path) 
         environ = _environ(play, "f15", server, home, JUPYTER__URL=proxy.url, JUPYTER__TOKEN=server.token)
         proxy.holds_deletes = True
         async with daemon_process(environ, home / "log") as daemon:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 await proxy.asked_to_delete.wait()
             daemon.kill()
             await daemon.wait()
-        play.ledger_at_death = await journaled_ledger(home / "journal.db")
+        play.at_death = await journaled(home / "journal.db")
         assert not await _gone(play, "f15", server), "the request never left the proxy"
         proxy.holds_deletes = False
         proxy.daemon = 2
         async with daemon_process(environ, home / "log"):
-            await wait_until(lambda: _gone(play, "f15", server), what="f15 goes after all", deadline_s=40)
-            await wait_until(lambda: _settled(home), what="its outcome is written", deadline_s=10)
+            await patiently(lambda: _settled(home))
         play.requests, play.deletes = proxy.requests, proxy.deletes
-        play.ledgers["f15"] = await journaled_ledger(home / "journal.db")
 
 
 async def _settled(home: Path) -> bool:
-    return (await journaled_ledger(home / "journal.db"))[-1].state.value == "SUCCEEDED"
+    """Say whether the last act has its outcome: it is written after the answer."""
+    return (await journaled(home / "journal.db")).ledger[-1].state.value == "SUCCEEDED"
 
 
 async def _restarted(play: Restarts, server: JupyterServer, home: Path) -> None:
-    """f16: each daemon lives for a few seconds, and at least as long as it took to come up beside other tests."""
+    """f16: each daemon lives for some seconds, and longer where it also takes longer to come up."""
     environ = _environ(play, "f16", server, home)
     starts = play.starts["f16"] = []
-    end = time.monotonic() + 90
+    end = time.monotonic() + PATIENCE_S
     while not await _gone(play, "f16", server) and time.monotonic() < end:
-        starts.append(time.monotonic())
+        starts.append(utc_now())
         async with daemon_process(environ, home / "log"):
-            await wait_until(lambda: _up(home, len(starts)), what="it is up")
-            lives_for = max(LIFE, time.monotonic() - starts[-1])
+            await wait_until(lambda: _up(home, len(starts)), what="it is up", deadline_s=PATIENCE_S)
+            lives_for = max(LIFE, 2 * (utc_now() - starts[-1]).total_seconds())
             await patiently(lambda: _gone(play, "f16", server), deadline_s=lives_for)
-    play.ledgers["f16"] = await journaled_ledger(home / "journal.db")
-    play.log = (home / "log").read_text()[-6000:]
 
 
 async def _up(home: Path, times: int) -> bool:
@@ -179,15 +172,16 @@ async def _up(home: Path, times: int) -> bool:
 async def _once_and_again(play: Restarts, server: JupyterServer, home: Path) -> None:
     """f18."""
     environ = _environ(play, "f18", server, home)
-    play.starts["f18"] = []
-    end = time.monotonic() + 60
+    starts = play.starts["f18"] = []
+    end = time.monotonic() + PATIENCE_S
     while not await _gone(play, "f18", server) and time.monotonic() < end:
-        play.starts["f18"].append(time.monotonic())
-        code, _ = await command(environ, "run", "--once")
+        starts.append(utc_now())
+        code, out = await command(environ, "run", "--once")
         play.codes.append(code)
+        with (home / "log").open("a") as log:
+            log.write(out)
         if not await _gone(play, "f18", server):
-            await asyncio.sleep(max(0.0, play.starts["f18"][-1] + EVERY - time.monotonic()))
-    play.ledgers["f18"] = await journaled_ledger(home / "journal.db")
+            await asyncio.sleep(max(0.0, EVERY - (utc_now() - starts[-1]).total_seconds()))
 
 
 class _Proxy:

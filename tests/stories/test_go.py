@@ -6,21 +6,18 @@ what must have come of it. Whether something is gone is asked of the server and 
 
 import pytest
 
-from reaper.core.verdict import Reason
-from reaper.daemon.looking import BASELINE
+from reaper.core.verdict import Reason, Verdict
+from tests.stories.cluster import DEFAULT_CORE, Cluster
 from tests.stories.gpus import Gpus
 from tests.stories.house import House
 from tests.stories.night import KERNELS, Night
 from tests.stories.restarts import Restarts
 from tests.stories.travel import Travel
 
-pytestmark = pytest.mark.timeout(300)  # the first test of a group pays for its play
+pytestmark = pytest.mark.timeout(600)  # the first test of a group pays for its play, maybe on a busy machine
 
 in_house = pytest.mark.xdist_group("stories-house")
 elsewhere = pytest.mark.xdist_group("stories-elsewhere")
-
-ON_TIME = 2.0
-"""Seconds after its deadline within which an act has begun, on a machine that also runs the tests."""
 
 
 @in_house
@@ -30,13 +27,30 @@ def test_f1_an_idle_kernel_goes(house: House):
     assert house.cores["f1"] < 0.05, "it used next to nothing, but not nothing"
 
 
-@in_house
-def test_f2_an_idle_local_cluster_of_six_workers_goes(house: House, record_property):
-    record_property("busiest process, core", round(house.cores["f2"], 3))
-    record_property("threshold, core", house.cluster_core)
-    cluster = house.accounts["f2"]
-    assert cluster.reaped, (house.cores["f2"], cluster.said)
-    assert house.cores["f2"] > 0.02, "it is a real cluster, and it chatters"
+@elsewhere
+def test_f2_an_idle_local_cluster_of_six_workers_goes(cluster: Cluster, record_property):
+    """At the default thresholds: a scheduler and six workers, each a process of its own."""
+    kernel = cluster.accounts["by hand"]
+    record_property("busiest process, core", round(cluster.busiest["by hand"], 3))
+    record_property("all together, core", round(cluster.together["by hand"], 3))
+    assert kernel.reaped, (cluster.busiest, cluster.together, kernel.decisions[-1:])
+    assert cluster.processes["by hand"] >= 9, "the kernel, the scheduler, six workers, their nannies"
+    assert cluster.together["by hand"] > 0.1, "it is a real cluster, and it chatters"
+
+
+@elsewhere
+def test_f2_a_cluster_in_the_notebook_goes_too_or_is_named_and_goes_by_one_setting(
+    cluster: Cluster, record_property
+):
+    """Scheduler and nannies in the kernel itself come near the threshold, on a slow or busy machine beyond it."""
+    kernel = cluster.accounts["in notebook"]
+    record_property("busiest process, core", round(cluster.busiest["in notebook"], 3))
+    record_property("kept at the default", cluster.kept_at_default)
+    assert kernel.reaped
+    assert cluster.processes["in notebook"] >= 7
+    if cluster.kept_at_default:
+        assert "core" in cluster.kept_at_default, "status names what keeps it"
+        assert cluster.busiest["in notebook"] > 0.9 * DEFAULT_CORE, "psutil says so too"
 
 
 @in_house
@@ -45,7 +59,7 @@ def test_f3_output_alone_keeps_a_terminal_and_status_names_it(house: House, part
     terminal = house.accounts[part]
     assert terminal.survived
     command = part.removeprefix("f3 ")
-    assert terminal.said_that(f"kept by output alone ({command})"), terminal.said
+    assert f"kept by output alone ({command})" in terminal.status["reason_text"]
     code, shown = house.command_status
     assert code == 0
     assert f"kept by output alone ({command})" in " ".join(shown.split())
@@ -74,10 +88,10 @@ def test_f6_a_kernel_under_idle_and_age_goes_at_the_earlier(house: House):
 def test_f7_a_dead_kernel_under_an_age_policy_goes_at_once(house: House):
     kernel = house.accounts["f7"]
     assert not kernel.listed
-    states = [entry.state.value for entry in kernel.ledger]
-    assert states == ["STARTED", "SUCCEEDED"]
+    assert kernel.states == ["STARTED", "SUCCEEDED"]
     assert kernel.reaped_by == "a-day-old"
-    assert (kernel.ledger[0].at - house.began).total_seconds() < 5
+    first = kernel.decisions[0]
+    assert (first.verdict, first.reason, first.vetoes) == (Verdict.REAP, Reason.DEAD, ()), "it never waited"
 
 
 @elsewhere
@@ -131,27 +145,21 @@ def test_f15_after_a_kill_between_started_and_the_request_it_is_looked_at_again_
     restarts: Restarts,
 ):
     assert "f15" not in restarts.broken, restarts.broken
-    kernel_id = restarts.accounts["f15"].id
-    assert [entry.state.value for entry in restarts.ledger_at_death] == ["STARTED"]
-    assert [entry.state.value for entry in restarts.ledgers["f15"]] == [
-        "STARTED",
-        "UNKNOWN",
-        "STARTED",
-        "SUCCEEDED",
-    ]
-    first, doubt, second, _ = restarts.ledgers["f15"]
+    kernel = restarts.accounts["f15"]
+    assert [entry.state.value for entry in restarts.at_death.ledger] == ["STARTED"]
+    assert kernel.states == ["STARTED", "UNKNOWN", "STARTED", "SUCCEEDED"], restarts.log["f15"]
+    first, doubt, second, _ = kernel.ledger
     assert doubt.action_id == first.action_id != second.action_id, "a new act, decided anew"
     second_life = [request for daemon, request in restarts.requests if daemon == 2]
-    delete = second_life.index(f"DELETE /api/kernels/{kernel_id}")
+    delete = second_life.index(f"DELETE /api/kernels/{kernel.id}")
     assert "GET /api/kernels" in second_life[:delete]
     assert restarts.deletes == 1, "one DELETE reached the server"
-    assert not restarts.accounts["f15"].listed
-    assert not restarts.accounts["f15"].lived
+    assert kernel.reaped
 
 
 @elsewhere
 def test_f16_a_daemon_that_is_restarted_again_and_again_reaps_on_time(restarts: Restarts):
-    assert len(restarts.starts["f16"]) >= 2
+    assert restarts.lives_before_due("f16") >= 2
     _gone_on_time(restarts, "f16")
 
 
@@ -165,7 +173,7 @@ def test_f17_a_cell_that_only_sleeps_is_kept_and_named(house: House):
 
 @elsewhere
 def test_f18_rounds_by_cron_reap_on_time(restarts: Restarts):
-    assert len(restarts.starts["f18"]) >= 3
+    assert restarts.lives_before_due("f18") >= 2
     assert set(restarts.codes) == {0}
     _gone_on_time(restarts, "f18")
 
@@ -187,12 +195,12 @@ def test_f20_a_zombie_child_keeps_nothing(house: House):
 
 
 def _gone_on_time(play: Restarts, name: str) -> None:
+    """As if there had been one daemon all along: due at the same instant, and reaped in that life or the next."""
     assert name not in play.broken, play.broken
-    account = play.accounts[name]
-    assert not account.listed, play.log
-    assert not account.lived
-    states = [entry.state.value for entry in play.ledgers[name]]
-    assert states == ["STARTED", "SUCCEEDED"]
-    late = (play.ledgers[name][0].at - play.due[name]).total_seconds()
-    on_time = play.longest(name) + BASELINE.total_seconds() + ON_TIME
-    assert 0 <= late < on_time, (late, on_time, play.log)
+    account, log = play.accounts[name], play.log[name]
+    assert account.reaped, log
+    assert account.states == ["STARTED", "SUCCEEDED"], log
+    assert account.started.due_at == play.due[name]
+    assert account.started.at >= play.due[name]
+    assert play.lives_after_due(name) <= 1, log
+    assert len(play.journals[name].applied) == 1, "no restart applies the policy anew"

@@ -18,17 +18,9 @@ from reaper.cli.wiring import loaded
 from reaper.config import load_settings
 from reaper.core.facts import NoticeGiven
 from reaper.plugins import LedgerQuery
-from tests.stories.daemons import (
-    Account,
-    MovableClock,
-    Reaper,
-    Witness,
-    environment,
-    kernel_process,
-    patiently,
-    reaper_in_process,
-    true_within,
-)
+from tests.stories.accounts import Account, Accountant, kernel_process
+from tests.stories.daemons import MovableClock, Reaper, environment, reaper_in_process
+from tests.stories.waiting import patiently, true_within
 from tests.support.jupyter_server import JupyterServer, running_jupyter_async
 
 __all__ = ["Travel", "play_travel"]
@@ -106,7 +98,7 @@ async def _laptop(server: JupyterServer, home: Path, travel: Travel) -> None:
     account = travel.laptop_account = await _kernel(server)
     clock = MovableClock()
     async with reaper_in_process(environment(home, server, **DEFAULTS), clock=clock) as reaper:
-        witness = Witness(server, reaper, {"w14": account})
+        accountant = Accountant(server, reaper, {"w14": account})
 
         def note(when: str) -> None:
             travel.laptop[when] = dict(reaper.resource(account.id) or {})
@@ -121,12 +113,12 @@ async def _laptop(server: JupyterServer, home: Path, travel: Travel) -> None:
         clock.advance(timedelta(minutes=9))
         await _next_look(reaper)
         note("nine minutes later")
-        await witness.conclude()
+        await accountant.conclude()
         travel.laptop_alive = account.survived
         clock.advance(timedelta(minutes=1, seconds=5))
         await _next_look(reaper)
-        await witness.gone({"w14"}, deadline_s=20)
-        await witness.conclude()
+        await accountant.gone({"w14"})
+        await accountant.conclude()
 
 
 async def _webhook(server: JupyterServer, home: Path, travel: Travel) -> None:
@@ -143,7 +135,7 @@ async def _webhook(server: JupyterServer, home: Path, travel: Travel) -> None:
         dead = await stack.enter_async_context(_withdrawn())
         environ = environment(home, server, **DEFAULTS, WARN_BEFORE="10m", NOTIFY=dead)
         reaper = await stack.enter_async_context(reaper_in_process(environ, clock=clock))
-        witness = Witness(server, reaper, {"f13": account})
+        accountant = Accountant(server, reaper, {"f13": account})
 
         def note(when: str) -> None:
             travel.webhook[when] = dict(reaper.resource(account.id) or {})
@@ -154,6 +146,7 @@ async def _webhook(server: JupyterServer, home: Path, travel: Travel) -> None:
         await _attempts(reaper, 1)
         clock.advance(timedelta(minutes=30))
         await _next_look(reaper)
+        await _attempts(reaper, 2)
         note("past its time")
         for _ in range(4):
             clock.advance(timedelta(hours=6))
@@ -162,10 +155,10 @@ async def _webhook(server: JupyterServer, home: Path, travel: Travel) -> None:
         async def blocked() -> bool:
             return (reaper.resource(account.id) or {}).get("reason") == "blocked"
 
-        await patiently(blocked, deadline_s=10)
+        await patiently(blocked)
         await _attempts(reaper, 1, topic="blocked")
         note("a day later")
-        await witness.conclude()
+        await accountant.conclude()
         travel.alive_unwarned = account.survived
         again = load_settings({**environ, "REAPER_NOTIFY": f"{dead},command:{script}"})
         await reaper.daemon.reload(*loaded(again, clock))
@@ -175,17 +168,18 @@ async def _webhook(server: JupyterServer, home: Path, travel: Travel) -> None:
         async def heard() -> bool:
             return any(file.stat().st_size for file in told.iterdir())
 
-        await patiently(heard, deadline_s=20)
+        await patiently(heard)
         await _next_look(reaper)
         note("warned")
-        await witness.conclude()
+        await accountant.conclude()
         travel.alive_warned = account.survived
         clock.advance(timedelta(minutes=10, seconds=5))
         await _next_look(reaper)
-        await witness.gone({"f13"}, deadline_s=20)
-        await witness.conclude()
+        await accountant.gone({"f13"})
+        await accountant.conclude()
         travel.notices = await _notices(reaper)
-    travel.told = [json.loads(file.read_text()) for file in sorted(told.iterdir()) if file.stat().st_size]
+    heard_of = [json.loads(file.read_text()) for file in told.iterdir() if file.stat().st_size]
+    travel.told = sorted(heard_of, key=lambda notice: str(notice["at"]))  # the files have names by chance
 
 
 @asynccontextmanager
@@ -213,4 +207,4 @@ async def _attempts(reaper: Reaper, least: int, *, topic: str = "warning") -> No
     async def made() -> bool:
         return sum(notice.topic == topic for notice in await _notices(reaper)) >= least
 
-    await patiently(made, deadline_s=20)
+    await patiently(made)
