@@ -44,7 +44,7 @@ def apply(
     if output is Format.JSON:
         emit_json(done)
     else:
-        page(done, Page()).show()
+        page(done, Page(), {_key(one): one.get("name") or one["id"] for one in document["items"]}).show()
     return 0 if all(one["outcome"] == "succeeded" for one in done["items"]) else 1
 
 
@@ -101,8 +101,18 @@ def _wrong(document: object) -> str | None:
     return None
 
 
-def page(document: Mapping[str, Any], shown: Page) -> Page:
-    """Draw what was done."""
+def _key(item: Mapping[str, Any]) -> tuple[str, ...]:
+    return item["kind"], item["scope"], item["id"]
+
+
+def page(document: Mapping[str, Any], shown: Page, names: Mapping[tuple[str, ...], str]) -> Page:
+    """Draw what was done.
+
+    Args:
+        document: What the daemon answered.
+        shown: The page.
+        names: What the plan calls each, by kind, scope and id.
+    """
     items = document["items"]
     if not items:
         shown.line("the plan is empty: nothing was to be done")
@@ -111,10 +121,13 @@ def page(document: Mapping[str, Any], shown: Page) -> Page:
         Column(title="outcome"),
         Column(title="action"),
         Column(title="kind"),
-        Column(title="id", wraps=True),
+        Column(title="name", wraps=True),
         Column(title="detail", wraps=True),
     ]
-    rows = [[one["outcome"], one["action"], one["kind"], one["id"], one["detail"] or "-"] for one in items]
+    rows = [
+        [one["outcome"], one["action"], one["kind"], names.get(_key(one), one["id"]), one["detail"] or "-"]
+        for one in items
+    ]
     shown.table(columns, rows)
     missed = [one for one in items if one["outcome"] != "succeeded"]
     shown.line(f"{len(items) - len(missed)} done" + (f", {len(missed)} not done" if missed else ""))

@@ -13,14 +13,18 @@ from reaper.config.places import ListenAddress, client_addresses, credential, pe
 from reaper.errors import ConfigError, ControlError, UsageError
 
 __all__ = [
+    "NO_SOCKET",
     "Client",
     "DaemonUnreachable",
     "Rejected",
     "UnknownResource",
+    "ambiguous",
     "find",
     "path_segment",
 ]
 
+NO_SOCKET = "no such socket"
+"""Why nobody answers where no daemon ever ran: no news."""
 _TIMEOUT = 10.0
 """Seconds for an answer. A daemon that decides ten thousand resources gives its loop back every 30 ms."""
 _PROBE_TIMEOUT = 5.0
@@ -220,7 +224,7 @@ def _plainly(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return "permission denied (are you in the group that may use it? 'ls -l' shows it)"
     if isinstance(error, FileNotFoundError):
-        return "no such socket"
+        return NO_SOCKET
     if isinstance(error, ConnectionRefusedError):
         return "nobody listens"
     return error.strerror or f"{type(error).__name__}: {error}"

@@ -98,15 +98,13 @@ def _local() -> dict[str, Any]:
 def _of_daemon() -> dict[str, Any]:
     from reaper.cli.client import find
     from reaper.cli.output import note
-    from reaper.cli.reach import DaemonReach
+    from reaper.cli.reach import DaemonReach, plainly
 
     client, tried = find()
     if client is not None:
         return DaemonReach(client).settings()
     document = _local()
-    note(
-        f"no daemon answers ({'; '.join(tried) or 'REAPER_LISTEN is none'}); these are the settings of this shell"
-    )
+    note(f"{plainly(tried) if tried else 'REAPER_LISTEN is none'}; these are the settings of this shell")
     return document
 
 

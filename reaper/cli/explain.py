@@ -69,6 +69,9 @@ def _verdict(shown: Page, document: Mapping[str, Any], now: datetime) -> None:
     resource, decision = document["resource"], document["decision"]
     verdict = str(decision["verdict"])
     said = "It would be reaped, but not now" if verdict == "reap" and decision["vetoes"] else _SAID[verdict]
+    if document["gone"]:
+        done = any(one["state"] == "SUCCEEDED" for one in document["ledger"])
+        said = "It was reaped" if done else _SAID_OF_GONE[verdict]
     shown.line(f"{said}: {decision['reason_text']}", indent=2, hanging=2, style=verdict)
     facts = [f"verdict {verdict}", f"reason {decision['reason']}"]
     if decision["policy"]:
@@ -96,6 +99,14 @@ _SAID = {
     "wait": "It is waited for",
     "reap": "It is due",
     "unknown": "It is unknown, so it is left alone",
+}
+
+
+_SAID_OF_GONE = {
+    "keep": "It was kept",
+    "wait": "It was waited for",
+    "reap": "It was due",
+    "unknown": "It was unknown, so it was left alone",
 }
 
 

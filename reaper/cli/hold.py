@@ -1,6 +1,6 @@
 """`reaper hold`: protect something for a while, or while a command runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +9,7 @@ import typer
 from reaper.cli.app import Command, new_app
 from reaper.cli.durations import duration
 from reaper.cli.options import WhyOption, complete_resource
-from reaper.cli.output import Column, Format, OutputOption, Page, emit_json, left
+from reaper.cli.output import Column, Format, OutputOption, Page, brief, emit_json, left, note
 from reaper.clock import SystemClock
 from reaper.errors import UsageError
 
@@ -75,13 +75,14 @@ def hold(
       reaper hold -- python train.py
       reaper hold --list
     """  # noqa: D301 - click's mark for lines to leave alone
-    from reaper.cli.reach import open_reach
+    from reaper.cli.reach import names_of, open_reach
 
     command: list[str] | None = context.meta.get(_COMMAND)
     if listed:
         if resource is not None or command is not None:
             raise UsageError("--list goes alone")
-        _show_holds(open_reach().holds(), output)
+        reach = open_reach()
+        _show_holds(reach.holds(), output, lambda: names_of(reach))
         return None
     if command is not None:
         return _while_it_runs(resource, command, lasts, why, output)
@@ -92,9 +93,10 @@ def hold(
 
 
 def _place(resource: str, lasts: str, why: str, output: Format) -> None:
-    from reaper.cli.reach import named, naming, open_reach
+    from reaper.cli.reach import named, names_of, naming, open_reach
 
-    seconds = duration("--for", lasts).total_seconds()
+    asked = duration("--for", lasts)
+    seconds = asked.total_seconds()
     reach = open_reach()
     with naming(reach):
         document = reach.place_hold({"resource": named(reach, resource), "for_s": seconds, "why": why})
@@ -103,21 +105,31 @@ def _place(resource: str, lasts: str, why: str, output: Format) -> None:
         return
     placed, shown = document["hold"], Page()
     now = SystemClock().now()
-    shown.line(f"{held(placed)} is held for {left(placed['expires_at'], now)}")
+    given = datetime.fromisoformat(placed["expires_at"]) - datetime.fromisoformat(placed["starts_at"])
+    if given < asked:
+        note(f"no hold is longer than {brief(given)}")
+    shown.line(f"{held(placed, names_of(reach))} is held for {left(placed['expires_at'], now)}")
     shown.line(f"end it sooner with: reaper release {placed['id']}")
     shown.show()
 
 
-def held(placed: Mapping[str, Any]) -> str:
-    """Write what a hold protects."""
-    matcher = placed["matcher"]
-    parts = [matcher[name] for name in ("kind", "id") if matcher.get(name)]
-    if not parts and not matcher.get("scope"):
-        return "everything"
-    return " ".join(parts) + (f" at {matcher['scope']}" if matcher.get("scope") else "")
+def held(placed: Mapping[str, Any], names: Mapping[tuple[str, str, str], str]) -> str:
+    """Write what a hold protects.
+
+    Args:
+        placed: The hold.
+        names: Of what is watched, by kind, scope and id.
+    """
+    from reaper.cli.reach import label
+
+    kind, scope, id_ = (placed["matcher"].get(part) for part in ("kind", "scope", "id"))
+    what = label(names.get((kind, scope, id_)), kind, id_) if id_ else kind or "everything"
+    return f"{what} at {scope}" if scope else what
 
 
-def _show_holds(document: Mapping[str, Any], output: Format) -> None:
+def _show_holds(
+    document: Mapping[str, Any], output: Format, names: Callable[[], Mapping[tuple[str, str, str], str]]
+) -> None:
     if output is Format.JSON:
         emit_json(document)
         return
@@ -133,10 +145,10 @@ def _show_holds(document: Mapping[str, Any], output: Format) -> None:
         Column(title="left", right=True),
         Column(title="why", wraps=True),
     ]
-    rows = []
+    rows, known = [], names()
     for one in document["holds"]:
         ends = left(one["expires_at"], now) if one["expires_at"] else "until released"
-        rows.append([one["id"], held(one), one["who"], ends, one["why"] or "-"])
+        rows.append([one["id"], held(one, known), one["who"], ends, one["why"] or "-"])
     shown.table(columns, rows)
     shown.show()
 

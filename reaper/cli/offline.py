@@ -274,14 +274,16 @@ class JournalReach:
 
     def _tell(self, past: Past) -> None:
         """Say once on stderr that this is not the daemon, and how old what follows is."""
-        if self._quiet or not _first_time("read", self.place):
+        if self._quiet or ("written", self.place) in _told or not _first_time("read", self.place):
             return
         looked = past.last_look_at()
         age = "nothing was ever looked at" if looked is None else f"last look {brief(past.now - looked)} ago"
         note(f"{self._why()}this is what the journal {self.place} says; {age}")
 
     def _why(self) -> str:
-        return f"no daemon answers ({'; '.join(self._tried)}); " if self._tried else ""
+        from reaper.cli.reach import plainly
+
+        return f"{plainly(self._tried)}; " if self._tried else ""
 
     def _extra(self, past: Past) -> Document:
         overrides = [one for one in past.world.settings.values() if one.until is None or past.now < one.until]

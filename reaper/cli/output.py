@@ -27,6 +27,7 @@ __all__ = [
     "instant",
     "left",
     "note",
+    "paused_line",
 ]
 
 _NO_SECONDS = 600
@@ -242,6 +243,12 @@ def brief(duration: timedelta) -> str:
         elif parts:
             break
     return " ".join(parts[:2]) or "0s"
+
+
+def paused_line(pause: Mapping[str, Any], now: datetime) -> str:
+    """Write that the kill switch is on, until when, and by whom."""
+    until = f"for {left(pause.get('until'), now)} more" if pause.get("until") else "until 'reaper resume'"
+    return f"PAUSED {until}, by {pause.get('who') or 'somebody'}: {pause.get('why') or 'no reason given'}"
 
 
 def ago(text: object, now: datetime) -> str:

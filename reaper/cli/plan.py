@@ -11,7 +11,18 @@ import typer
 
 from reaper.cli.app import new_app
 from reaper.cli.options import JournalOption
-from reaper.cli.output import Column, Format, OutputOption, Page, brief, emit_json, instant, left, note
+from reaper.cli.output import (
+    Column,
+    Format,
+    OutputOption,
+    Page,
+    brief,
+    emit_json,
+    instant,
+    left,
+    note,
+    paused_line,
+)
 from reaper.errors import ControlError
 
 __all__ = ["app", "page"]
@@ -42,13 +53,14 @@ def plan(
     """  # noqa: D301 - click's mark for lines to leave alone
     from reaper.cli.reach import open_reach
 
-    document = open_reach(journal).plan()
+    reach = open_reach(journal)
+    document = reach.plan()
     if out is not None:
         _keep(document, out)
     if output is Format.JSON:
         emit_json(document)
     else:
-        page(document, Page()).show()
+        _in_the_way(reach.status(), page(document, Page())).show()
     if out is not None:
         note(f"written to {out}, good until {document['expires_at']}: reaper apply {out}")
 
@@ -90,6 +102,20 @@ def page(document: Mapping[str, Any], shown: Page) -> Page:
             ]
         )
     shown.table(columns, rows)
+    return shown
+
+
+def _in_the_way(status: Mapping[str, Any], shown: Page) -> Page:
+    """Add what the kill switch and vetoes keep out of the plan: 'status' shows `reap` of it all the same."""
+    if status["paused"]:
+        shown.line(paused_line(status["pause"] or {}, datetime.fromisoformat(status["at"])), style="reap")
+    vetoed = [one for one in status["resources"] if one["verdict"] == "reap" and one["vetoes"]]
+    if vetoed:
+        reasons = ", ".join(dict.fromkeys(str(one["vetoes"][0]["reason"]) for one in vetoed))
+        it = "it" if len(vetoed) == 1 else "them"
+        shown.line(
+            f"{len(vetoed)} would go but for a veto ({reasons}): 'reaper status' shows {it}", hanging=2
+        )
     return shown
 
 

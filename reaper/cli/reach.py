@@ -5,20 +5,33 @@ reading commands read the journal, and writing ones write their facts there, for
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from reaper.cli.client import Client, UnknownResource, find, path_segment
+from reaper.cli.client import NO_SOCKET, Client, UnknownResource, ambiguous, find, path_segment
 from reaper.cli.output import clean
 from reaper.config.places import journal_candidates
-from reaper.errors import ControlError, UsageError
+from reaper.errors import ControlError, ReaperError, UsageError
 
-__all__ = ["DaemonReach", "Reach", "named", "naming", "open_reach", "own_name"]
+__all__ = [
+    "DaemonReach",
+    "Reach",
+    "forms",
+    "label",
+    "named",
+    "names_of",
+    "naming",
+    "open_reach",
+    "own_name",
+    "plainly",
+]
 
 Document = dict[str, Any]
 
+_PATHS = ("/", "./", "../", "~/")
+"""How a path begins that no server would tell."""
 _MOST_NAMED = 12
 """How many existing names an error lists."""
 
@@ -46,6 +59,9 @@ class Reach(Protocol):
 
     def release_hold(self, hold_or_resource: str) -> Document:
         """Release a hold by its id, or all on one RESOURCE."""
+
+    def paused(self) -> Document:
+        """Give the kill switch's state."""
 
     def pause(self, request: Mapping[str, Any]) -> Document:
         """Pause."""
@@ -91,6 +107,10 @@ class DaemonReach:
     def release_hold(self, hold_or_resource: str) -> Document:
         """Release a hold by its id, or all on one RESOURCE."""
         return _by_daemon(self.client.send("DELETE", f"/api/v1/holds/{path_segment(hold_or_resource)}"))
+
+    def paused(self) -> Document:
+        """Give the kill switch's state."""
+        return _by_daemon(self.client.get("/api/v1/pause"))
 
     def pause(self, request: Mapping[str, Any]) -> Document:
         """Pause."""
@@ -151,11 +171,14 @@ def open_reach(journal: str | None = None) -> Reach:
 
 
 def named(reach: Reach, resource: str) -> str:
-    """Turn the RESOURCE `self` into a qualified one; others stay as they are.
+    """Turn `self`, and a notebook's path as a shell has it, into a qualified RESOURCE; others stay as they are.
 
     Raises:
         UnknownResource: `self` means nothing here.
+        UsageError: The path fits several kernels; `candidates` has them.
     """
+    if resource.startswith(_PATHS):
+        return _by_path(reach, resource)
     if resource != "self":
         return resource
     from reaper.cli.whoami import find_self
@@ -168,6 +191,40 @@ def named(reach: Reach, resource: str) -> str:
         with suppress(ControlError, UsageError):
             reach.explain(resource)
         return find_self(reach.status()["resources"])
+
+
+def _by_path(reach: Reach, text: str) -> str:
+    """Find the kernel of a notebook by `./x.ipynb`, `../x.ipynb`, `~/x.ipynb`, `/home/ana/x.ipynb`."""
+    from reaper.cli.whoami import by_notebook, named as qualified
+
+    path = os.path.normpath(Path(text).expanduser().absolute())
+    kernels = [one for one in reach.status()["resources"] if one["kind"] == "jupyter.kernel"]
+    found = [qualified(one) for one in by_notebook(path, kernels)]
+    if len(found) > 1:
+        raise ambiguous(f"{text!r} could be any of", found)
+    return found[0] if found else text  # it may be gone: the journal remembers paths too
+
+
+def label(name: object, kind: object, id_: object) -> str:
+    """Write what a person calls a resource, with as much of the id as tells it from others of that name."""
+    if name in (None, "", id_):
+        return f"{kind} {id_}"
+    return f"{name} ({kind} {str(id_)[:8]})"
+
+
+def names_of(reach: Reach) -> dict[tuple[str, str, str], str]:
+    """Give the names of what is watched, by kind, scope and id; nothing where that can't be told."""
+    try:
+        resources = reach.status()["resources"]
+    except ReaperError:
+        return {}
+    return {(one["kind"], one["scope"], one["id"]): str(one["name"]) for one in resources}
+
+
+def plainly(tried: Sequence[str]) -> str:
+    """Say that no daemon answers, and what was odd about it: that there is no socket is not."""
+    odd = [one for one in tried if not one.endswith(NO_SOCKET)]
+    return f"no daemon answers ({'; '.join(odd)})" if odd else "no daemon answers"
 
 
 @contextmanager
@@ -185,7 +242,7 @@ def naming(reach: Reach) -> Iterator[None]:
     except UsageError as error:
         if not error.candidates:
             raise
-        names = {form: str(one["name"]) for one in reach.status()["resources"] for form in _forms(one)}
+        names = {form: str(one["name"]) for one in reach.status()["resources"] for form in forms(one)}
         first = str(error).splitlines()[0]
         lines = [f"  {one}  {clean(names.get(one, ''))}".rstrip() for one in error.candidates]
         told = UsageError("\n".join([first, *lines]))
@@ -193,7 +250,7 @@ def naming(reach: Reach) -> Iterator[None]:
         raise told from error
 
 
-def _forms(resource: Mapping[str, Any]) -> tuple[str, str, str]:
+def forms(resource: Mapping[str, Any]) -> tuple[str, str, str]:
     """Give the RESOURCEs that `core.naming.qualified` may write for one."""
     kind, id_, scope = resource["kind"], resource["id"], resource["scope"]
     return id_, f"{kind}/{id_}", f"{kind}/{id_}@{scope}"

@@ -1,12 +1,17 @@
 """`reaper release`: end a hold before its time."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reaper.cli.app import new_app
+from reaper.cli.client import UnknownResource
 from reaper.cli.options import complete_resource
 from reaper.cli.output import Format, OutputOption, Page, emit_json
+from reaper.errors import ControlError
+
+if TYPE_CHECKING:
+    from reaper.cli.reach import Reach
 
 __all__ = ["app"]
 
@@ -39,7 +44,14 @@ def release(
 
     reach = open_reach()
     with naming(reach):
-        document = reach.release_hold(named(reach, what))
+        resource = named(reach, what)
+        try:
+            document = reach.release_hold(resource)
+        except UnknownResource as error:
+            held = _held_now(reach, resource)
+            if held is None:
+                raise
+            raise ControlError(f"{error}\n{held}") from error
     if output is Format.JSON:
         emit_json(document)
         return
@@ -47,3 +59,17 @@ def release(
     for hold in document["released"]:
         shown.line(f"released {hold}")
     shown.show()
+
+
+def _held_now(reach: "Reach", resource: str) -> str | None:
+    """Say what is held, where a RESOURCE is watched and no hold is on just that; None: nothing has that name."""
+    from reaper.cli.hold import held
+    from reaper.cli.reach import forms, names_of
+
+    watched = reach.status()["resources"]
+    if not any(resource in {*forms(one), one["name"], *one["aliases"]} for one in watched):
+        return None
+    holds, names = reach.holds()["holds"], names_of(reach)
+    if not holds:
+        return "nothing is held"
+    return "\n".join(["held now:", *(f"  {one['id']}  {held(one, names)}" for one in holds)])

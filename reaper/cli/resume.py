@@ -18,10 +18,12 @@ def resume(output: Annotated[Format, OutputOption] = Format.TABLE) -> None:
     """
     from reaper.cli.reach import open_reach
 
-    document = open_reach().resume()
+    reach = open_reach()
+    was_paused = reach.paused()["paused"]
+    document = reach.resume()
     if output is Format.JSON:
         emit_json(document)
         return
     shown = Page()
-    shown.line("resumed: what is due is reaped again")
+    shown.line("resumed: actions are allowed again" if was_paused else "it was not paused")
     shown.show()

@@ -11,6 +11,7 @@ import structlog
 from reaper import log as logging
 from reaper.cli.wiring import loaded, open_daemon
 from reaper.config import Settings, load_settings, parse_listen
+from reaper.config.values import duration_text
 from reaper.daemon.control import DaemonControl
 from reaper.daemon.loop import Daemon
 from reaper.daemon.supervisor import supervise
@@ -60,7 +61,7 @@ async def _run(settings: Settings) -> int:
             "started",
             mode=settings.mode.value,
             journal=settings.state,
-            idle_timeout=str(settings.idle_timeout),
+            idle_timeout=duration_text(settings.idle_timeout),
             polls=daemon.world.polls,
         )
 

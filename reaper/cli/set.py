@@ -54,11 +54,12 @@ def set_(
     """  # noqa: D301 - click's mark for lines to leave alone
     from reaper.cli.reach import open_reach
 
+    name = name.lower().removeprefix("reaper_").replace("_", "-")  # as 'config show' has it is good too
     if unset == (value is not None):
         raise UsageError(f"give a value or --unset: 'reaper set {name} 90m', 'reaper set {name} --unset'")
     if unset and lasts is not None:
         raise UsageError("--for goes with a value, not with --unset")
-    if value is not None and name.replace("_", "-") == "idle-timeout":
+    if value is not None and name == "idle-timeout":
         duration(name, value)
     seconds = duration("--for", lasts).total_seconds() if lasts is not None else None
     document = open_reach().change_setting({"name": name, "value": value, "for_s": seconds})

@@ -21,6 +21,7 @@ from reaper.cli.output import (
     emit_json,
     instant,
     left,
+    paused_line,
 )
 
 __all__ = ["app", "page"]
@@ -95,7 +96,7 @@ def _header(shown: Page, document: Mapping[str, Any], now: datetime) -> None:
         f"idle timeout {brief(timedelta(seconds=timeout))}"
         if timeout is not None
         else "idle timeout unknown",
-        f"{document['polls']} polls",
+        f"{document['polls']} poll{'' if document['polls'] == 1 else 's'}",
     ]
     looked = max(
         (one["last_poll_at"] for one in document.get("sources", ()) if one["last_poll_at"]), default=None
@@ -107,7 +108,7 @@ def _header(shown: Page, document: Mapping[str, Any], now: datetime) -> None:
     shown.line(", ".join(facts), style="bold")
     pause = document.get("pause")
     if document.get("paused"):
-        shown.line(f"PAUSED {_pause(pause or {}, now)}", style="reap")
+        shown.line(paused_line(pause or {}, now), style="reap")
     for override in document.get("overrides") or ():
         until = f" for {left(override['until'], now)} more" if override.get("until") else ""
         shown.line(
@@ -131,11 +132,6 @@ def _header(shown: Page, document: Mapping[str, Any], now: datetime) -> None:
             f"{blind} blind: unknown or vetoed for more than a day; 'reaper explain' says why",
             style="unknown",
         )
-
-
-def _pause(pause: Mapping[str, Any], now: datetime) -> str:
-    until = f"for {left(pause.get('until'), now)} more" if pause.get("until") else "until 'reaper resume'"
-    return f"{until}, by {pause.get('who') or 'somebody'}: {pause.get('why') or 'no reason given'}"
 
 
 def _table(shown: Page, resources: list[Mapping[str, Any]], now: datetime, *, scoped: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from reaper.cli.client import UnknownResource, ambiguous
 
-__all__ = ["ancestors", "find_self", "named"]
+__all__ = ["ancestors", "by_notebook", "find_self", "named"]
 
 _CONNECTION_FILE = re.compile(r"(?:^|[/=])kernel-([^/]+)\.json$")
 """A kernel's command line names its connection file: the id stands in it (jupyter_client)."""
@@ -59,7 +59,7 @@ def find_self(resources: Sequence[Mapping[str, Any]], proc: Path = Path("/proc")
             return named(terminals[pid])
     session = os.environ.get("JPY_SESSION_NAME", "")
     if session and unwatched is None:
-        found = _by_notebook(session, list(kernels.values()))
+        found = by_notebook(session, list(kernels.values()))
         if len(found) > 1:
             raise ambiguous(f"'self' ({session}) could be any of", [named(one) for one in found])
         if found:
@@ -80,8 +80,8 @@ def named(resource: Mapping[str, Any]) -> str:
     return f"{resource['kind']}/{resource['id']}@{resource['scope']}"
 
 
-def _by_notebook(session: str, kernels: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Find kernels whose notebook it is: the server tells paths below its root, the variable has the whole path."""
+def by_notebook(session: str, kernels: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Find kernels whose notebook a whole path is: the server tells paths below its root only."""
     best: list[Mapping[str, Any]] = []
     longest = 0
     for kernel in kernels:

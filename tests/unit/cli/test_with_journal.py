@@ -66,6 +66,9 @@ def test_a_hold_is_written_for_the_next_start(reaper, journal):
     ran = reaper("hold", "old.ipynb", "--for", "2h", "--why", "w", "-o", "json")
     assert ran.status == 0
     assert "for the next start to see" in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert len(reaper("hold", "1").err.splitlines()) == 1, "also where it reads the name of what it holds"
+    reaper("release", "1")
     placed = valid("hold", ran.json)
     assert placed["daemon"] is False
 
