@@ -7,6 +7,7 @@ that was working died or anything idle stayed.
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -69,7 +70,7 @@ def play(journal: Path) -> int:
         journal: Where the daemon's journal goes; an earlier demo's is replaced.
 
     Returns:
-        Exit status: 0, or 1 if anything that worked died or anything idle stayed.
+        Exit status: 0, or 1 if anything that worked died or anything idle stayed; 128+n after SIGTERM or SIGHUP.
 
     Raises:
         ReaperError: The Jupyter server or the daemon did not start.
@@ -78,13 +79,38 @@ def play(journal: Path) -> int:
     for old in journal.parent.glob(f"{journal.name}*"):
         old.unlink()
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="reaper-demo-") as directory:
-        right = asyncio.run(_play(Path(directory), journal.resolve(), console))
+    told: list[signal.Signals] = []
+    with tempfile.TemporaryDirectory(prefix="reaper-demo-", ignore_cleanup_errors=True) as directory:
+        try:
+            right = asyncio.run(_play(Path(directory), journal.resolve(), console, told))
+        except asyncio.CancelledError:
+            if not told:
+                raise
+            return 128 + told[0]
     console.print()
     console.print(f"The journal is left in {journal}. Look at it:")
     for command in ("status", "explain idle.ipynb", "explain thread.ipynb"):
         console.print(f"  REAPER_STATE={journal} {_program()} {command}", highlight=False)
     return 0 if right else 1
+
+
+def _end_in_order(told: list[signal.Signals]) -> None:
+    """Take SIGTERM, and SIGHUP of a terminal that is closed, as Ctrl-C is taken: nothing of the demo stays behind.
+
+    A second one does what it does by default.
+    """
+    loop, playing = asyncio.get_running_loop(), asyncio.current_task()
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+
+    def end(number: signal.Signals) -> None:
+        told.append(number)
+        for one in numbers:
+            loop.remove_signal_handler(one)
+        if playing is not None:
+            playing.cancel()
+
+    for number in numbers:
+        loop.add_signal_handler(number, end, number)
 
 
 def _program() -> str:
@@ -94,7 +120,9 @@ def _program() -> str:
     return program.name
 
 
-async def _play(directory: Path, journal: Path, console: Console) -> bool:
+async def _play(directory: Path, journal: Path, console: Console, told: list[signal.Signals]) -> bool:
+    """Play it; `told` gets the signal that ended it early."""
+    _end_in_order(told)
     console.print("Starting a Jupyter server of its own with five kernels and five terminals ...")
     async with stage(directory) as set_up:
         await asyncio.gather(*(set_up.enter(actor) for actor in ACTORS if actor.kind == "jupyter.kernel"))

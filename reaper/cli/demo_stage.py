@@ -20,7 +20,7 @@ import psutil
 
 from reaper.errors import ReaperError
 
-__all__ = ["ACTORS", "Actor", "Cast", "Stage", "stage", "started"]
+__all__ = ["ACTORS", "Actor", "Cast", "Stage", "end", "stage", "started"]
 
 _STARTING = 40.0
 """Seconds for the server, a cell or a shell to begin."""
@@ -49,7 +49,8 @@ class Actor:
     waits: bool = True
 
 
-_COMPUTE = "while True: sum(i * i for i in range(100_000))"
+_COMPUTE = "for _ in range(100_000): sum(i * i for i in range(100_000))"
+"""Some minutes of CPU time, and not more: should the demo itself be ended by SIGKILL, nothing burns for ever."""
 _CHILD = "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {!r}])"
 _LOOP = f"{sys.executable} -c '{_COMPUTE}'"
 
@@ -261,7 +262,7 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
         msg = f"the demo's Jupyter server does not answer ({type(error).__name__}: {error}): {_last_words(log_file)}"
         raise ReaperError(msg) from error
     finally:
-        await _end(server)
+        await end(server, runtime_dir)
 
 
 async def started(server: asyncio.subprocess.Process, runtime_dir: Path, log: Path) -> str:
@@ -293,18 +294,21 @@ def _last_words(log: Path) -> str:
     return said[-_LAST_WORDS:] or "it said nothing"
 
 
-async def _end(server: asyncio.subprocess.Process) -> None:
-    """End the server and everything it started, by pid: jobs of kernels and terminals leave its session."""
-    if server.returncode is not None:
-        return
-    family = psutil.Process(server.pid).children(recursive=True)
-    server.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(10):
+async def end(server: asyncio.subprocess.Process, runtime_dir: Path) -> None:
+    """End the server and everything that was started on it.
+
+    Jobs of kernels and terminals leave its session, and a kernel's child stays when its kernel goes: what comes from
+    this server has its runtime directory in its environment.
+    """
+    if server.returncode is None:
+        server.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(10):
+                await server.wait()
+        except TimeoutError:
+            server.kill()
             await server.wait()
-    except TimeoutError:
-        server.kill()
-        await server.wait()
-    for process in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()  # psutil checks that the pid is still the same process
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # gone, another user's, or the kernel's own thread
+            if process.environ().get("JUPYTER_RUNTIME_DIR") == str(runtime_dir):
+                process.kill()  # psutil checks that the pid is still the same process

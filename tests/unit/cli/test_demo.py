@@ -1,12 +1,17 @@
 """The demo's stage: what goes wrong on it is said in a line, and nothing is used before it is there."""
 
 import asyncio
+import contextlib
 import io
 import json
+import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 from aiohttp import web
 from rich.console import Console
@@ -15,19 +20,18 @@ from reaper.cli import demo, demo_stage
 from reaper.errors import ReaperError
 
 
-class Server:
+PID = 4242
+
+
+def process(returncode: int | None = None) -> Any:
     """A process as far as the stage looks at it."""
-
-    pid = 4242
-
-    def __init__(self, returncode=None):
-        self.returncode = returncode
+    return SimpleNamespace(pid=PID, returncode=returncode)
 
 
 def announced(folder: Path, port: int) -> Path:
     """Leave the file in which a server says where it will listen."""
     url = f"http://127.0.0.1:{port}/"
-    (folder / f"jpserver-{Server.pid}.json").write_text(json.dumps({"url": url}))
+    (folder / f"jpserver-{PID}.json").write_text(json.dumps({"url": url}))
     return folder
 
 
@@ -44,7 +48,7 @@ async def test_a_server_that_does_not_listen_yet_is_waited_for(tmp_path):
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))  # nobody listens on it: a connection is refused
         folder = announced(tmp_path, sock.getsockname()[1])
-        starting = asyncio.create_task(demo_stage.started(Server(), folder, tmp_path / "log"))
+        starting = asyncio.create_task(demo_stage.started(process(), folder, tmp_path / "log"))
         try:
             await asyncio.sleep(0.3)
             assert not starting.done()
@@ -60,7 +64,7 @@ async def test_a_server_that_ends_at_once_is_quoted(tmp_path):
     log = tmp_path / "jupyter.log"
     log.write_text("No module named jupyter_server\n")
     with pytest.raises(ReaperError, match="did not start: No module named jupyter_server"):
-        await demo_stage.started(Server(returncode=1), tmp_path, log)
+        await demo_stage.started(process(returncode=1), tmp_path, log)
 
 
 async def test_what_fails_on_the_stage_is_said_in_a_line(tmp_path, monkeypatch):
@@ -76,10 +80,29 @@ async def test_what_fails_on_the_stage_is_said_in_a_line(tmp_path, monkeypatch):
             await set_up.alive()
 
 
-class House:
+async def test_what_outlives_its_server_is_ended_too(tmp_path):
+    """A kernel's child stays when the kernel goes, here with the server itself: nobody else would end it."""
+    server = await asyncio.create_subprocess_exec(
+        "sh",
+        "-c",
+        "sleep 600 > /dev/null & echo $!",
+        env={"PATH": os.environ["PATH"], "JUPYTER_RUNTIME_DIR": str(tmp_path)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await server.communicate()
+    child = psutil.Process(int(said))
+    try:
+        await demo_stage.end(server, tmp_path)
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+
+
+class House(demo_stage.Stage):
     """A stage that is set already."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.cast = [demo_stage.Cast(actor=actor, id=str(n)) for n, actor in enumerate(demo_stage.ACTORS)]
 
     def course(self):
