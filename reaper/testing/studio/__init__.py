@@ -11,12 +11,16 @@ botocore's own service models: what AWS would not understand fails the test.
         ...                                                 # a client, with studio.environment
         assert studio.calls("DeleteApp") == [...]
         assert app.status(studio.now()) == "Deleting"
+        async with running_studio_server(studio, tmp_path, ann) as server:    # a real jupyter_server
+            session = await server.open_notebook("a.ipynb", app)              # real kernels in the app
+            await server.execute(session["kernel"]["id"], "1 + 1")
 """
 
 from reaper.testing.studio.compute import Endpoint, Job, NotebookInstance
 from reaper.testing.studio.estate import App, Domain, Place, Space, UserProfile
 from reaper.testing.studio.faults import Request
 from reaper.testing.studio.running import running_studio
+from reaper.testing.studio.server import StudioServer, running_studio_server
 from reaper.testing.studio.studio import Studio
 
 __all__ = [
@@ -29,6 +33,8 @@ __all__ = [
     "Request",
     "Space",
     "Studio",
+    "StudioServer",
     "UserProfile",
     "running_studio",
+    "running_studio_server",
 ]

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from reaper.testing.studio import account_api, apps_api, compute_api, wire
 from reaper.testing.studio.contract import Contract, contract
-from reaper.testing.studio.estate import Place
+from reaper.testing.studio.door import Door
+from reaper.testing.studio.estate import App, Place
 from reaper.testing.studio.faults import Fault, How, Refusal, Request, Unsupported
 from reaper.testing.studio.studio import Studio
 
@@ -76,14 +77,27 @@ class Front:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._closing = asyncio.Event()
+        self._doors: dict[str, Door] = {}
         studio.operations = frozenset(name for service in OPERATIONS.values() for name in service) | _STS
 
     def close(self) -> None:
         """Let go of whoever waits for an answer that never comes."""
         self._closing.set()
 
+    def open_door(self, own: App) -> str:
+        """Let a server ask for its apps; give the address where it does."""
+        secret = uuid.uuid4().hex
+        self._doors[secret] = Door(self._studio, own)
+        return f"{self._studio.url}/_door/{secret}"
+
+    async def answer_door(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request of a server."""
+        door = self._doors[request.match_info["secret"]]
+        fault, response = door.answer(request.method, request.match_info["path"])
+        return await self._send(request, fault, response)
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request to AWS."""
         request_id = str(uuid.uuid4())
         try:
             call = self._read(request, await request.read(), request_id)
@@ -98,17 +112,17 @@ class Front:
         if fault is not None:
             answer, outcome = self._spoil(call, fault, answer)
         self._log(call, outcome)
-        return await self.send(request, fault, answer)
+        return await self._send(request, fault, _response(answer))
 
-    async def send(
-        self, request: web.Request, fault: Fault | None, answer: wire.Answer
+    async def _send(
+        self, request: web.Request, fault: Fault | None, response: web.Response
     ) -> web.StreamResponse:
         """Send an answer, unless a fault keeps it from arriving."""
         if fault is not None and fault.how is How.HANG:
             await self._closing.wait()
         if fault is not None and fault.how in {How.HANG, How.DROP} and request.transport is not None:
             request.transport.abort()
-        return _response(answer)
+        return response
 
     def _read(self, request: web.Request, body: bytes, request_id: str) -> _Call:
         signature = _CREDENTIAL.match(request.headers.get("Authorization", ""))

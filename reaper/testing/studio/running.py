@@ -31,14 +31,15 @@ async def running_studio(clock: Clock | None = None, **options: Any) -> AsyncIte
     studio = Studio(clock, **options)
     front = Front(studio)
     application = web.Application(client_max_size=16 * 1024 * 1024)
+    application.router.add_route("*", "/_door/{secret}/{path:.*}", front.answer_door)
     application.router.add_route("*", "/{path:.*}", front.answer)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
         studio.url = f"http://{host}:{port}"
+        studio.open_door = front.open_door
         yield studio
     finally:
         front.close()

@@ -1,6 +1,6 @@
 """The fake as tests see it: what exists, what goes wrong, what was asked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +34,8 @@ class Studio(Inventory):
         violations: What AWS would not have understood, and answers that AWS would not have given.
             `running_studio` fails with them at its end.
         metrics: CloudWatch.
+        operations: What it can be asked.
+        open_door: Lets a server ask for its apps; `running_studio_server` uses it.
     """
 
     def __init__(self, clock: Clock | None = None, **options: Any) -> None:
@@ -43,6 +45,7 @@ class Studio(Inventory):
         self.violations: list[str] = []
         self.metrics = Metrics()
         self.operations: frozenset[str] = frozenset()
+        self.open_door: Callable[[App], str] | None = None
         self._faults = Faults()
 
     @property
