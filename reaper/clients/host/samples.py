@@ -210,15 +210,11 @@ class TreeUsage:
         uses: Every process that was there at the second look, the root first.
         unreadable: Processes of which only the CPU time can be seen (other users'), as
             (pid, command).
-        new: How many processes came since the first look and are still there.
-        ended: How many of the first look have ended.
     """
 
     seconds: float
     uses: tuple[ProcessUse, ...]
     unreadable: tuple[tuple[int, str], ...]
-    new: int
-    ended: int
 
     @property
     def max_core(self) -> float:
@@ -265,8 +261,6 @@ def usage(before: TreeSample, after: TreeSample) -> TreeUsage | None:
         seconds=seconds,
         uses=tuple(uses),
         unreadable=tuple((row.pid, row.command) for row in after.processes if not row.readable),
-        new=len(now - then.keys()),
-        ended=len(then.keys() - now),
     )
 
 

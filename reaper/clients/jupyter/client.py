@@ -7,7 +7,6 @@ confuse us: a page where JSON should be, cut-off JSON, a login page behind a red
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
@@ -91,7 +90,6 @@ class JupyterClient:
         self._timeout_s = timeout.total_seconds()
         self._delete_timeout_s = delete_timeout.total_seconds()
         self._started: datetime | None = None
-        self._version: str | None = None
         self._keepalive_absent = False
 
     async def __aenter__(self) -> Self:
@@ -125,16 +123,13 @@ class JupyterClient:
         return self._transport.server_offset
 
     async def status(self) -> ServerStatus:
-        """Get when the server started and was last active, and its version."""
+        """Get when the server started and was last active."""
         answer, where = await self._get("api/status")
         status = wire.parse_status(self._payload(answer, where), where, server_now=answer.sent_at)
-        if status.started != self._started:  # another life: other extensions, another version
+        if status.started != self._started:  # another life, maybe with other extensions
             self._started = status.started
             self._keepalive_absent = False
-            self._version = None
-        if self._version is None:
-            self._version = await self._get_version()
-        return replace(status, version=self._version or None)
+        return status
 
     async def kernels(self) -> tuple[KernelModel, ...]:
         """List the kernels. One that can't be read is listed with a `problem`."""
@@ -274,14 +269,6 @@ class JupyterClient:
         if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ActionDenied(f"{where}: {status}{answer.said}")
         raise OutcomeUnknown(f"{where}: {status}{answer.said or ' with a page'}: it may have begun")
-
-    async def _get_version(self) -> str:
-        """Ask for the version; empty where the server keeps it to itself, which harms nothing."""
-        answer, where = await self._get("api")
-        try:
-            return wire.parse_version(self._payload(answer, where), where)
-        except (SourceDenied, SourceMalformed):
-            return ""
 
     async def _get(self, path: str, *, query: str = "") -> tuple[Answer, str]:
         """Send a GET, again if the connection is lost; give the answer and what to call it."""

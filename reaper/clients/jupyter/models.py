@@ -16,14 +16,12 @@ class ServerStatus:
         last_activity: The last activity of anything in it, requests included.
         kernels: How many kernels it counts.
         connections: How many websockets to kernels it counts.
-        version: jupyter_server's version, from `GET api`.
     """
 
     started: datetime
     last_activity: datetime
     kernels: int | None = None
     connections: int | None = None
-    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,6 @@ __all__ = [
     "parse_status",
     "parse_terminals",
     "parse_timestamp",
-    "parse_version",
 ]
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
@@ -251,18 +250,6 @@ def parse_saved_at(payload: object, where: str) -> datetime | None:
     if saved_at is None:
         raise SourceMalformed(f"{where}: {read.problem}")
     return saved_at
-
-
-def parse_version(payload: object, where: str) -> str:
-    """Read the answer to `GET api`. Pure.
-
-    Raises:
-        SourceMalformed: It names no version.
-    """
-    version = _mapping(payload, where).get("version")
-    if isinstance(version, str) and version:
-        return clip(version)
-    raise SourceMalformed(f"{where}: version is {_kind(version)}, not text")
 
 
 def parse_remaining(payload: object, where: str) -> float:

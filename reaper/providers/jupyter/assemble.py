@@ -1,6 +1,6 @@
 """From what a server and this host say to resources and observations. Pure but for the kept lives it updates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +11,8 @@ from reaper.core.model import Activity, Observation, Resource, ResourceRef
 from reaper.providers.jupyter.lives import KeptLife, Samples
 from reaper.providers.jupyter.options import JupyterOptions
 from reaper.providers.jupyter.processes import HostView, Tree
-from reaper.providers.jupyter.states import KNOWN_STATES, Said, kernel_state, terminal_activity
+from reaper.providers.jupyter.saves import Saved
+from reaper.providers.jupyter.states import KNOWN_STATES, Said, kernel_state, saved, terminal_activity
 
 __all__ = ["Assembly", "ServerSide"]
 
@@ -26,16 +27,16 @@ class ServerSide:
     Attributes:
         started: When the server started.
         kernels: Its kernels; None: that could not be read.
-        sessions: Its sessions.
+        sessions: Its sessions by the kernel they use.
         terminals: Its terminals in order of creation; None: that could not be read.
-        saved: When each notebook path was last saved, as the server tells; a text is why that is not known.
+        saved: When each notebook path was last saved.
     """
 
     started: datetime
     kernels: Sequence[KernelModel] | None
-    sessions: Sequence[SessionModel]
+    sessions: Mapping[str, Sequence[SessionModel]]
     terminals: Sequence[TerminalModel] | None
-    saved: dict[str, datetime | str | None]
+    saved: Saved
 
 
 class Assembly:
@@ -69,21 +70,13 @@ class Assembly:
                 f"kernel state {kernel.execution_state!r} is unknown to this version; such kernels are never reaped"
             )
         ref = self._ref("jupyter.kernel", kernel.id, life)
-        sessions = [session for session in self._server.sessions if session.kernel_id == kernel.id]
+        sessions = self._server.sessions.get(kernel.id, ())
         paths = tuple(dict.fromkeys(session.path for session in sessions if session.path))
-        work = self._work(ref, [tree] if tree else [])
+        work = self._work(ref, [tree] if tree else [], wanted=1)
         began = life.process_began_at if tree else None
-        said = kernel_state(
-            kernel,
-            now=self._now,
-            started_at=began or life.first_seen_at,
-            process_began=began,
-            work=work,
-            start_grace=self._options.start_grace,
-        )
+        said = kernel_state(kernel, now=self._now, process_began=began, work=work)
         self._observe(ref, "execution_state", said)
-        for path in paths:
-            self._saved(ref, path, many=len(paths) > 1)
+        self._saved(ref, sessions, paths)
         if not self._options.ignore_connections:
             self._observe(ref, "connections", _connections(kernel.connections))
         names = tuple(dict.fromkeys(session.name for session in sessions if session.name))
@@ -102,7 +95,7 @@ class Assembly:
         """Add a terminal with its shell, or with every shell that could be its own."""
         ref = self._ref("jupyter.terminal", terminal.name, life)
         tree = trees[0] if matched else None
-        self._work(ref, trees)
+        self._work(ref, trees, wanted=1 if matched else max(len(trees), len(self._server.terminals or ())))
         life.readable = life.readable or (bool(trees) and all(one.sample is not None for one in trees))
         said = terminal_activity(
             terminal,
@@ -181,18 +174,20 @@ class Assembly:
             )
         )
 
-    def _work(self, ref: ResourceRef, trees: Sequence[Tree]) -> Activity | None:
+    def _work(self, ref: ResourceRef, trees: Sequence[Tree], *, wanted: int) -> Activity | None:
         """Observe what processes do: of one tree, or the strongest of all that it could be.
 
-        `process` is observed only when every tree has an interval, unless one is seen at work.
+        Rest is observed only when all `wanted` trees show it: there may be fewer shells to be seen than
+        terminals. Of a tree that can't be read (another user's) nothing is observed, also not that it is
+        unknown: unless it could be read once, or must be, process evidence does not apply to it.
         """
         least = timedelta(seconds=self._options.thresholds.min_interval)
         by_signal: dict[str, list[tuple[Evidence, datetime | None]]] = {}
         for tree in trees:
-            by_signal.setdefault("gpu", []).append((tree.gpu, None))
-            by_signal.setdefault("peers", []).append((tree.peers, None))
             if tree.sample is None:
                 continue
+            by_signal.setdefault("gpu", []).append((tree.gpu, None))
+            by_signal.setdefault("peers", []).append((tree.peers, None))
             before = self._samples.baseline(tree.sample, least)
             if before is not None:
                 seen = classify(usage(before, tree.sample), thresholds=self._options.thresholds)
@@ -201,25 +196,29 @@ class Assembly:
         for signal, parts in sorted(by_signal.items()):
             evidence, since = min(parts, key=lambda part: _STRONGEST.index(part[0].activity))
             activity = Activity(evidence.activity)
-            if activity is Activity.IDLE and len(parts) < len(trees):
+            if activity is Activity.IDLE and len(parts) < wanted:
                 continue
             strongest[signal] = activity
-            doubt = "" if len(trees) == 1 else " (one of several shells it could be)"
+            doubt = "" if wanted == 1 else " (one of several shells it could be)"
             self._observe(ref, signal, Said(activity, None, evidence.text + doubt), covers_from=since)
         if "process" not in strongest:
             return None
         return min(strongest.values(), key=lambda activity: _STRONGEST.index(activity.value))
 
-    def _saved(self, ref: ResourceRef, path: str, *, many: bool) -> None:
-        known = self._server.saved
-        if path not in known or known[path] is None:
+    def _saved(self, ref: ResourceRef, sessions: Sequence[SessionModel], paths: Sequence[str]) -> None:
+        problems = [session.problem for session in sessions if session.problem]
+        if problems:  # whether its notebook was saved can't be told
+            self._observe(
+                ref,
+                "saved",
+                Said(Activity.UNKNOWN, None, f"a session of it is not understood: {problems[0]}"),
+            )
             return
-        saved, signal = known[path], f"saved:{path}" if many else "saved"
-        if isinstance(saved, datetime):
-            said = Said(Activity.IDLE, min(saved, self._now), f"{path} was saved")
-        else:
-            said = Said(Activity.UNKNOWN, None, f"{path}: {saved}")
-        self._observe(ref, signal, said)
+        for path in paths:
+            at = self._server.saved.get(path)
+            if at is not None:
+                signal = f"saved:{path}" if len(paths) > 1 else "saved"
+                self._observe(ref, signal, saved(path, at, now=self._now))
 
 
 _STRONGEST = ("active", "unknown", "idle")

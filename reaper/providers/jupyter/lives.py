@@ -8,6 +8,7 @@ process where it is known; it ends with another process or with absence in a com
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from reaper.clients.host import ProcessKey, TreeSample
 from reaper.core.codec import instant_from_text, instant_to_text, to_json
@@ -45,21 +46,24 @@ class Samples:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._kept: dict[str, list[TreeSample]] = {}
+        self._kept: dict[str, list[_Kept]] = {}
 
     def baseline(self, sample: TreeSample, least: timedelta) -> TreeSample | None:
         """Give the newest earlier sample of the same tree that is at least so old; None: there is none yet."""
-        same = [old for old in self._of(sample) if _between(old, sample) >= least]
-        return same[-1] if same else None
+        for old in reversed(self._kept.get(process_text(sample.root), ())):
+            if old.sample.root == sample.root and _between(old.sample, sample) >= least:
+                return old.sample
+        return None
 
     def keep(self, sample: TreeSample, least: timedelta) -> None:
         """Keep a sample for later looks, and no more than those need."""
-        kept = self._of(sample)
-        if kept and _NO_TIME <= _between(kept[-1], sample) < _SPACING:
+        name = process_text(sample.root)
+        kept = [old for old in self._kept.get(name, ()) if old.sample.root == sample.root]
+        if kept and _NO_TIME <= _between(kept[-1].sample, sample) < _SPACING:
             return
-        old_enough = [old for old in kept if _between(old, sample) >= least]
+        old_enough = [old for old in kept if _between(old.sample, sample) >= least]
         recent = [old for old in kept if old not in old_enough]
-        self._kept[process_text(sample.root)] = [*old_enough[-1:], *recent, sample]
+        self._kept[name] = [*old_enough[-1:], *recent, _Kept(sample, sample.to_json())]
 
     def forget_all_but(self, roots: Iterable[ProcessKey]) -> None:
         """Forget trees that are no more."""
@@ -68,16 +72,21 @@ class Samples:
 
     def memo(self) -> dict[str, object]:
         """Give what a restart needs, as JSON."""
-        return {root: [sample.to_json() for sample in samples] for root, samples in self._kept.items()}
+        return {root: [old.text for old in kept] for root, kept in self._kept.items()}
 
     def restore(self, memo: object) -> None:
         """Take back what `memo` gave; anything unreadable is left out."""
         for root, texts in memo.items() if isinstance(memo, Mapping) else ():
-            found = [TreeSample.from_json(str(text)) for text in texts] if isinstance(texts, list) else []
-            self._kept[str(root)] = [sample for sample in found if sample is not None]
+            written = [str(text) for text in texts] if isinstance(texts, list) else []
+            found = [(TreeSample.from_json(text), text) for text in written]
+            self._kept[str(root)] = [_Kept(sample, text) for sample, text in found if sample is not None]
 
-    def _of(self, sample: TreeSample) -> list[TreeSample]:
-        return [old for old in self._kept.get(process_text(sample.root), []) if old.root == sample.root]
+
+class _Kept(NamedTuple):
+    """A sample, and how it is kept for a restart: written down once, and not at each look."""
+
+    sample: TreeSample
+    text: str
 
 
 def _between(before: TreeSample, after: TreeSample) -> timedelta:

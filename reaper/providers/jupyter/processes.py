@@ -1,14 +1,17 @@
 """Process evidence for one server's kernels and terminals. Synchronous: called in a worker thread."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from reaper.clients.aside import Aside
 from reaper.clients.host import (
     Evidence as HostEvidence,
     GpuLook,
+    GpuReader,
     HostCache,
     ProcessKey,
     ProcessTable,
@@ -18,8 +21,9 @@ from reaper.clients.host import (
     served_peers,
 )
 from reaper.clients.jupyter import ServerAddress
+from reaper.clock import Clock
 
-__all__ = ["HostView", "Tree", "look_at_host"]
+__all__ = ["HostShare", "HostView", "Tree", "look_at_host"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,47 +52,73 @@ class HostView:
     """What this host shows of one server.
 
     Attributes:
-        server_pid: The server's process; None: not found.
         kernels: Trees of kernels by kernel id.
         shells: Trees of terminals' shells, oldest first.
     """
 
-    server_pid: int | None = None
     kernels: dict[str, Tree] = field(default_factory=dict)
     shells: tuple[Tree, ...] = ()
+
+
+class HostShare:
+    """What the sources of one host share: one look at its processes at a time, and its table while it is fresh."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start with nothing cached."""
+        self.gpus = GpuReader()
+        self.aside = Aside("this host's /proc")
+        self._clock = clock
+        self._cache = HostCache()
+        self._latest: ProcessTable | None = None
+
+    def table(self, since: float) -> ProcessTable:
+        """Give this host's processes as they were at an instant or later. To be called `aside`.
+
+        Servers are looked at together, and a hundred of them need no hundred looks at the same processes.
+
+        Args:
+            since: Seconds of the clock's `monotonic`.
+        """
+        latest = self._latest
+        if latest is None or latest.monotonic is None or latest.monotonic < since:
+            now, monotonic = self._clock.now(), self._clock.monotonic()
+            latest = self._latest = ProcessTable.snapshot(self._cache, now=now, monotonic=monotonic)
+        return latest
 
 
 def look_at_host(
     address: ServerAddress,
     *,
+    table: ProcessTable,
     kernel_ids: Sequence[str],
-    cache: HostCache,
     gpus: Callable[[], GpuLook],
-    now: datetime,
-    monotonic: float,
 ) -> HostView:
     """Sample the trees of a server's kernels and terminals.
 
     Args:
         address: The server, on this host.
+        table: This host's processes.
         kernel_ids: The kernels it lists.
-        cache: Kept between looks.
         gpus: Asks NVML, at most once.
-        now: The look's instant.
-        monotonic: The same by CLOCK_MONOTONIC.
     """
-    table = ProcessTable.snapshot(cache, now=now, monotonic=monotonic)
     if not table.supported:
         return HostView()
-    pid = address.pid or _find_server(table, address)
+    server = address.pid or _find_server(table, address)
     port = urlsplit(address.url).port
     ignored = () if port is None else (port,)
-    keys = {kernel_id: table.find_kernel(kernel_id, server_pid=pid) for kernel_id in kernel_ids}
-    kernels = {
-        kernel_id: _tree(table, key, gpus, ignored) for kernel_id, key in keys.items() if key is not None
-    }
-    shells = [] if pid is None else [_shell(table, key, gpus, ignored) for key in table.shells_of(pid)]
-    return HostView(server_pid=pid, kernels=kernels, shells=tuple(shells))
+    found = {kernel_id: table.find_kernel(kernel_id, server_pid=server) for kernel_id in kernel_ids}
+    roots = {kernel_id: root for kernel_id, root in found.items() if root is not None}
+    kernels = {kernel_id: _tree(table, root, gpus, ignored) for kernel_id, root in roots.items()}
+    servers = {server} if address.pid else {server, *_parents(table, roots.values())}
+    shells = [shell for pid in servers if pid is not None for shell in table.shells_of(pid)]
+    shells.sort(key=attrgetter("start_ticks", "pid"))
+    return HostView(kernels=kernels, shells=tuple(_shell(table, shell, gpus, ignored) for shell in shells))
+
+
+def _parents(table: ProcessTable, roots: Iterable[ProcessKey]) -> set[int]:
+    """Give who started kernels: the server, where it is not who listens on its published port (a container's)."""
+    stats = (table.stat(root.pid) for root in roots)
+    return {stat.parent for stat in stats if stat is not None and stat.parent > 1}
 
 
 def _find_server(table: ProcessTable, address: ServerAddress) -> int | None:
@@ -116,21 +146,19 @@ def _shell(
     below = [stat for stat in table.members(root) if stat.pid != root.pid and not stat.defunct]
     shell = table.stat(root.pid)
     command = below[0].command if below else (shell.command if shell else "")
-    return Tree(
-        root=tree.root,
-        sample=tree.sample,
-        gpu=tree.gpu,
-        peers=tree.peers,
-        command=command,
-        last_input=_last_input(table.pts(root.pid)),
-    )
+    return replace(tree, command=command, last_input=_last_input(table, root.pid))
 
 
-def _last_input(pts: int | None) -> datetime | None:
-    """Give when somebody last typed: Linux dates a terminal device's atime by its input, to 8 s."""
+def _last_input(table: ProcessTable, pid: int) -> datetime | None:
+    """Give when somebody last typed: Linux dates a terminal device's atime by its input, to 8 s.
+
+    The device as the shell sees it: a container numbers its own from 0.
+    """
+    pts = table.pts(pid)
     if pts is None:
         return None
     try:
-        return datetime.fromtimestamp(Path(f"/dev/pts/{pts}").stat().st_atime, UTC)
+        device = Path(f"{table.files.root}/{pid}/root/dev/pts/{pts}").stat()
     except OSError:
         return None
+    return datetime.fromtimestamp(device.st_atime, UTC)

@@ -13,7 +13,8 @@ from reaper.clients.jupyter import Discovery, ServerAddress, discover, parse_add
 from reaper.clock import Clock
 from reaper.plugins import Sources
 from reaper.providers.jupyter.options import JupyterOptions
-from reaper.providers.jupyter.source import HostShare, JupyterSource
+from reaper.providers.jupyter.processes import HostShare
+from reaper.providers.jupyter.source import JupyterSource
 
 __all__ = ["JupyterProvider"]
 
@@ -39,7 +40,7 @@ class JupyterProvider:
         """
         self._options = options
         self._clock = clock
-        self._host = HostShare()
+        self._host = HostShare(clock)
         self._aside = Aside("the search for Jupyter's runtime files")
         self._sources: dict[str, JupyterSource] = {}
         self._named = tuple(

@@ -1,14 +1,14 @@
 """One Jupyter server as a source: a look is four requests at once and one sample of this host's processes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from operator import attrgetter
 from typing import TypeVar
 
-from reaper.clients.aside import Aside
-from reaper.clients.host import GpuLook, GpuReader, HostCache, ProcessTable
+from reaper.clients.host import GpuLook
 from reaper.clients.jupyter import (
     Deletion,
     JupyterClient,
@@ -16,39 +16,30 @@ from reaper.clients.jupyter import (
     ServerAddress,
     SessionModel,
     TerminalModel,
-    saved_on_disk,
 )
 from reaper.clock import Clock
-from reaper.core.model import Collected, Hold, HoldMatcher, Poll, Resource
+from reaper.core.model import Collected, Hold, HoldMatcher, Poll, Resource, ResourceRef
 from reaper.errors import ActionDenied, ActionUnavailable, CollectError, SourceUnavailable
 from reaper.plugins import ActOutcome, Look
 from reaper.providers.jupyter.assemble import Assembly, ServerSide
 from reaper.providers.jupyter.lives import Lives, Samples, process_text
 from reaper.providers.jupyter.marker import Marker
 from reaper.providers.jupyter.options import JupyterOptions
-from reaper.providers.jupyter.processes import HostView, look_at_host
+from reaper.providers.jupyter.processes import HostShare, HostView, look_at_host
+from reaper.providers.jupyter.saves import Saves
 
-__all__ = ["HostShare", "JupyterSource"]
+__all__ = ["JupyterSource"]
 
 _CLOCKS_AGREE = timedelta(seconds=2)
 """Up to here a difference is the `Date` header's own coarseness and the way there and back."""
-_SAVED_AT_ONCE = 4
-_DISK_DEADLINE_S = 3.0
+_PROC_DEADLINE_S = 3.0
 _LONGEST_KEEPALIVE_S = 30 * 86400.0
 """Somebody who asks for ever gets a month at a time; each look asks again."""
 
+_id_of, _name_of = attrgetter("id"), attrgetter("name")
+
 T = TypeVar("T")
 M = TypeVar("M", KernelModel, TerminalModel)
-
-
-class HostShare:
-    """What the sources of one host share: one look at its processes at a time."""
-
-    def __init__(self) -> None:
-        """Start with nothing cached."""
-        self.cache = HostCache()
-        self.gpus = GpuReader()
-        self.aside = Aside("this host's /proc")
 
 
 class JupyterSource:
@@ -75,9 +66,10 @@ class JupyterSource:
         self._offset: timedelta | None = None
         self._started = ""
         self._kernels, self._terminals, self._samples = Lives(), Lives(), Samples()
-        self._disk = Aside(f"the file system of {address.root_dir}")
+        self._saves = Saves(address, self._client)
         self._marker = Marker(address.url)
         self._sampled_at: datetime | None = None
+        self._seen: dict[str, dict[str, ResourceRef]] = {}
         if isinstance(memo, dict):
             self._started = str(memo.get("started", ""))
             self._kernels.restore(memo.get("kernels"))
@@ -99,31 +91,47 @@ class JupyterSource:
 
     async def act(self, resource: Resource, action: str) -> ActOutcome:
         """Shut down a kernel or close a terminal; gone already is success."""
+        ref = resource.ref
         if action != "shutdown":
-            msg = f"{resource.ref.kind} knows no action {action!r}, only shutdown"
+            msg = f"{ref.kind} knows no action {action!r}, only shutdown"
             raise ActionDenied(msg)
-        if resource.ref.kind == "jupyter.kernel":
-            done = await self._client.shutdown_kernel(resource.ref.id)
-        elif await self._shell_ended(resource.ref.id):  # who has its name now is somebody else
+        if await self._has_ended(ref):  # who has its name now is somebody else
             done = Deletion.GONE
+        elif ref.kind == "jupyter.kernel":
+            done = await self._client.shutdown_kernel(ref.id)
         else:
-            done = await self._client.delete_terminal(resource.ref.id)
+            done = await self._client.delete_terminal(ref.id)
         return ActOutcome(
             gone=True, detail="shut down" if done is Deletion.DELETED else "it was gone already"
         )
 
-    async def _shell_ended(self, name: str) -> bool:
-        """Tell whether a terminal's shell has ended since the latest look: names are used again at once."""
-        process = self._terminals.process(name)
+    async def _has_ended(self, ref: ResourceRef) -> bool:
+        """Tell whether a life has ended: by the latest look at it, or by its process since then.
+
+        Names of terminals are used again at once, and a kernel that is restarted keeps its id.
+        """
+        seen = self._seen.get(ref.kind)
+        if seen is None:
+            msg = "the server has not been looked at since its address changed"
+            raise ActionUnavailable(msg)
+        if seen.get(ref.id) != ref:
+            return True
+        lives = self._kernels if ref.kind == "jupyter.kernel" else self._terminals
+        process = lives.process(ref.id)
         if not process:
             return False
-        snapshot = partial(ProcessTable.snapshot, now=self._clock.now(), monotonic=self._clock.monotonic())
+        work = partial(self._is_another, ref, process, self._clock.monotonic())
         try:
-            table = await self._host.aside.call(snapshot, _DISK_DEADLINE_S)
+            return await self._host.aside.call(work, _PROC_DEADLINE_S)
         except SourceUnavailable as error:
             raise ActionUnavailable(str(error)) from error
+
+    def _is_another(self, ref: ResourceRef, process: str, since: float) -> bool:
+        table = self._host.table(since)
         key = table.key(int(process.partition(":")[0]))
-        return table.supported and (key is None or process_text(key) != process)
+        if not table.supported or (key is not None and process_text(key) == process):
+            return False
+        return ref.kind != "jupyter.kernel" or table.find_kernel(ref.id) is not None
 
     async def close(self) -> None:
         """Close connections."""
@@ -133,34 +141,34 @@ class JupyterSource:
             await self._client.aclose()
 
     async def _collect(self, look: Look) -> Collected:
+        since = self._clock.monotonic()
         status, kernels, sessions, terminals, remaining = await asyncio.gather(
-            self._client.status(),
+            _or_error(self._client.status()),
             _or_error(self._client.kernels()),
             _or_error(self._client.sessions()),
             _or_error(self._client.terminals()),
             _or_error(self._client.keepalive()),
         )
+        if isinstance(status, CollectError):
+            raise status
         offset = self._clock_offset()
-        unread = isinstance(kernels, CollectError) or isinstance(sessions, CollectError)
+        by_kernel, problems = _by_kernel(() if isinstance(sessions, CollectError) else sessions)
+        answers = (kernels, sessions, terminals, remaining)
+        errors = [str(answer) for answer in answers if isinstance(answer, CollectError)] + problems
+        all_held = isinstance(remaining, CollectError)  # whether somebody holds all of it can't be told
         server = ServerSide(
             started=status.started,
-            kernels=None if isinstance(kernels, CollectError) or unread else _shifted(kernels, offset),
-            sessions=() if isinstance(sessions, CollectError) else sessions,
-            terminals=None if isinstance(terminals, CollectError) else _shifted(terminals or (), offset),
+            kernels=None
+            if isinstance(kernels, CollectError) or isinstance(sessions, CollectError) or problems or all_held
+            else _shifted(kernels, offset),
+            sessions=by_kernel,
+            terminals=None
+            if isinstance(terminals, CollectError) or all_held
+            else _shifted(terminals or (), offset),
             saved={},
         )
-        host = await self._look_at_host(server, look) if self.address.local else None
-        server = replace(server, saved=await self._saved(server, offset))
-        errors = [
-            str(answer)
-            for answer in (kernels, sessions, terminals, remaining)
-            if isinstance(answer, CollectError)
-        ]
-        if any(session.problem for session in server.sessions):  # whose notebook it is can't be told
-            server = replace(server, kernels=None)
-            errors += [session.problem for session in server.sessions if session.problem]
-        if isinstance(remaining, CollectError):  # whether somebody holds all of it can't be told
-            server = replace(server, kernels=None, terminals=None)
+        host = await self._look_at_host(server, look, since) if self.address.local else None
+        server = replace(server, saved=await self._saves.when(_paths(by_kernel), offset))
         return self._assemble(look, server, host, remaining if isinstance(remaining, float) else None, errors)
 
     def _assemble(
@@ -183,24 +191,19 @@ class JupyterSource:
             now=look.at,
         )
         failed: list[str] = []
-        if server.kernels is None:
-            failed.append("jupyter.kernel")
-        else:
-            self._kernels.forget_all_but({kernel.id for kernel in server.kernels})
-            for kernel in _each_once(
-                server.kernels, lambda kernel: kernel.id, "jupyter.kernel", failed, errors
-            ):
-                tree = host.kernels.get(kernel.id) if host else None
-                assembly.kernel(
-                    kernel, self._kernels.see(kernel.id, tree.root if tree else None, look.at), tree
-                )
-        if server.terminals is None:
-            failed.append("jupyter.terminal")
-        else:
-            self._terminals.forget_all_but({terminal.name for terminal in server.terminals})
-            terminals = _each_once(server.terminals, lambda one: one.name, "jupyter.terminal", failed, errors)
-            self._assemble_terminals(assembly, terminals, host, look.at)
-        self._keep_samples(host)
+        kernels = _each_once(server.kernels, _id_of, "jupyter.kernel", failed, errors)
+        if "jupyter.kernel" not in failed:
+            self._kernels.forget_all_but({kernel.id for kernel in kernels})
+        for kernel in kernels:
+            tree = host.kernels.get(kernel.id) if host else None
+            life = self._kernels.see(kernel.id, tree.root if tree else None, look.at)
+            assembly.kernel(kernel, life, tree)
+        terminals = _each_once(server.terminals, _name_of, "jupyter.terminal", failed, errors)
+        if "jupyter.terminal" not in failed:
+            self._terminals.forget_all_but({terminal.name for terminal in terminals})
+        self._assemble_terminals(assembly, terminals, host, look.at)
+        self._note_seen(assembly.resources, failed)
+        self._keep_samples(host, complete=not failed)
         poll = Poll(
             id=look.poll_id,
             source=self.name,
@@ -237,55 +240,33 @@ class JupyterSource:
                 terminal, self._terminals.see(terminal.name, process, at), trees, matched=matched
             )
 
-    def _keep_samples(self, host: HostView | None) -> None:
+    def _keep_samples(self, host: HostView | None, *, complete: bool) -> None:
+        """Keep what the next look is compared with; a look that did not see all ends no tree."""
         if host is None:
             return
         trees = [*host.kernels.values(), *host.shells]
         for tree in trees:
             if tree.sample is not None:
                 self._samples.keep(tree.sample, timedelta(seconds=self._options.thresholds.min_interval))
-        self._samples.forget_all_but(tree.root for tree in trees)
+        if complete:
+            self._samples.forget_all_but(tree.root for tree in trees)
 
-    async def _look_at_host(self, server: ServerSide, look: Look) -> HostView:
-        since = self._sampled_at or look.at - timedelta(minutes=1)
+    def _note_seen(self, resources: Sequence[Resource], failed: Sequence[str]) -> None:
+        """Remember which lives the latest look found; where it could not tell, the one before still holds."""
+        for kind in ("jupyter.kernel", "jupyter.terminal"):
+            if kind not in failed:
+                self._seen[kind] = {r.ref.id: r.ref for r in resources if r.ref.kind == kind}
+
+    async def _look_at_host(self, server: ServerSide, look: Look, since: float) -> HostView:
+        sampled_at = self._sampled_at or look.at - timedelta(minutes=1)
         self._sampled_at = look.at
-        sample = partial(
-            look_at_host,
-            self.address,
-            kernel_ids=[kernel.id for kernel in server.kernels or ()],
-            cache=self._host.cache,
-            gpus=_once(lambda: self._host.gpus.look(since=since)),
-            now=self._clock.now(),
-            monotonic=self._clock.monotonic(),
-        )
+        kernel_ids = [kernel.id for kernel in server.kernels or ()]
+        gpus = _once(lambda: self._host.gpus.look(since=sampled_at))
+
+        def sample() -> HostView:
+            return look_at_host(self.address, table=self._host.table(since), kernel_ids=kernel_ids, gpus=gpus)
+
         return await self._host.aside.call(sample, look.deadline)
-
-    async def _saved(self, server: ServerSide, offset: timedelta) -> dict[str, datetime | str | None]:
-        """Find out when notebooks were saved: on disk where the server is here, else from the server.
-
-        The server is asked too where the disk knows no such file: contents may be kept elsewhere.
-        """
-        paths = _paths(server.sessions)
-        known = await self._saved_on_disk(paths)
-        at_once = asyncio.Semaphore(_SAVED_AT_ONCE)
-
-        async def ask(path: str) -> datetime | str | None:
-            async with at_once:
-                answer = await _or_error(self._client.notebook_saved_at(path))
-            if isinstance(answer, CollectError):
-                return str(answer)
-            return None if answer is None else answer - offset
-
-        unknown = [path for path in paths if known.get(path) is None]
-        return {**known, **dict(zip(unknown, await asyncio.gather(*map(ask, unknown)), strict=True))}
-
-    async def _saved_on_disk(self, paths: list[str]) -> dict[str, datetime | str | None]:
-        if not self.address.local or self.address.root_dir is None or not paths:
-            return {}
-        try:
-            return await self._disk.call(partial(_stat_all, self.address, paths), _DISK_DEADLINE_S)
-        except SourceUnavailable as error:
-            return dict.fromkeys(paths, str(error))
 
     def _clock_offset(self) -> timedelta:
         """Correct a remote server's clock, measured once; where a later measure contradicts it, nothing gets older.
@@ -348,14 +329,29 @@ def _once(ask: Callable[[], GpuLook]) -> Callable[[], GpuLook]:
 
 
 def _each_once(
-    models: Sequence[M], name: Callable[[M], str], kind: str, failed: list[str], errors: list[str]
+    models: Sequence[M] | None, name: Callable[[M], str], kind: str, failed: list[str], errors: list[str]
 ) -> list[M]:
     """Give what has a name, each once; one without a name means that not everything was understood."""
+    if models is None:
+        failed.append(kind)
+        return []
     named = {name(model): model for model in models if name(model)}
     if any(not name(model) for model in models):
         failed.append(kind)
         errors.append(f"one {kind} has no id")
     return list(named.values())
+
+
+def _by_kernel(sessions: Sequence[SessionModel]) -> tuple[dict[str, list[SessionModel]], list[str]]:
+    """Group sessions by their kernels; a problem is one whose kernel can't be told: it could be any."""
+    by_kernel: dict[str, list[SessionModel]] = {}
+    problems = []
+    for session in sessions:
+        if session.kernel_id is not None:
+            by_kernel.setdefault(session.kernel_id, []).append(session)
+        elif session.problem is not None:
+            problems.append(session.problem)
+    return by_kernel, problems
 
 
 def _shifted(models: Sequence[M], offset: timedelta) -> tuple[M, ...]:
@@ -367,15 +363,6 @@ def _shifted(models: Sequence[M], offset: timedelta) -> tuple[M, ...]:
     )
 
 
-def _stat_all(address: ServerAddress, paths: list[str]) -> dict[str, datetime | str | None]:
-    saved: dict[str, datetime | str | None] = {}
-    for path in paths:
-        try:
-            saved[path] = saved_on_disk(address, path)
-        except (SourceUnavailable, ValueError) as error:
-            saved[path] = str(error)
-    return saved
-
-
-def _paths(sessions: Sequence[SessionModel]) -> list[str]:
+def _paths(by_kernel: Mapping[str, Sequence[SessionModel]]) -> list[str]:
+    sessions = (session for sessions in by_kernel.values() for session in sessions)
     return list(dict.fromkeys(session.path for session in sessions if session.path))

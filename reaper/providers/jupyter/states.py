@@ -6,13 +6,18 @@ from typing import NamedTuple
 from reaper.clients.jupyter import KernelModel, TerminalModel
 from reaper.core.model import Activity
 
-__all__ = ["KNOWN_STATES", "Said", "kernel_state", "terminal_activity"]
+__all__ = ["KNOWN_STATES", "Said", "kernel_state", "saved", "terminal_activity"]
 
 KNOWN_STATES = frozenset({"busy", "idle", "starting", "restarting", "autorestarting", "dead", None})
 _BEGAN_AFTER = timedelta(seconds=2)
 """How much later than its last activity a busy kernel's process must have begun to be another life of it."""
 _OUTPUT_ALONE = timedelta(seconds=15)
 """Output this long after the last key pressed is nobody's typing (the kernel dates both to 8 s)."""
+_INPUT_STEP = timedelta(seconds=8)
+"""How much later than its date the last key may have been pressed."""
+_AHEAD = timedelta(minutes=5)
+"""How far ahead of our clock a time may lie: the clocks of network file systems differ, and so do servers' without a
+`Date`. Any more is no time at which anything happened."""
 
 
 class Said(NamedTuple):
@@ -27,20 +32,16 @@ def kernel_state(
     kernel: KernelModel,
     *,
     now: datetime,
-    started_at: datetime,
     process_began: datetime | None,
     work: Activity | None,
-    start_grace: timedelta,
 ) -> Said:
     """Say what a kernel's execution_state and last_activity mean. Pure.
 
     Args:
         kernel: As the server lists it, its times corrected to our clock.
         now: The look's instant.
-        started_at: When it began, or was first seen.
         process_began: When its process began, where that is known.
         work: What its processes show together; None: nothing is known of them.
-        start_grace: How long `starting` is believed.
     """
     state, last = kernel.execution_state, kernel.last_activity
     if kernel.problem is not None:
@@ -62,12 +63,9 @@ def kernel_state(
         return Said(Activity.UNKNOWN, None, f"unknown state {state!r}")
     if last is None:
         return Said(Activity.UNKNOWN, None, "last_activity is missing")
-    if state == "idle":
-        return Said(Activity.IDLE, last, "idle")
-    named = state or "no state"
-    if now - started_at < start_grace:
-        return Said(Activity.ACTIVE, None, named)
-    return Said(Activity.IDLE, last, f"{named} for longer than the start grace")
+    if last - now > _AHEAD:
+        return _in_the_future("last_activity", last)
+    return Said(Activity.IDLE, last, state or "no state: starting")
 
 
 def terminal_activity(
@@ -95,12 +93,12 @@ def terminal_activity(
         return Said(
             Activity.UNKNOWN, None, f"not understood: {terminal.problem or 'last_activity is missing'}"
         )
+    if last - now > _AHEAD:
+        return _in_the_future("last_activity", last)
     if not output_counts:
-        return (
-            None
-            if last_input is None
-            else Said(Activity.IDLE, min(last, last_input), "last input; output is ignored")
-        )
+        if last_input is None:
+            return None
+        return Said(Activity.IDLE, min(last, last_input + _INPUT_STEP), "last input; output is ignored")
     output_alone = last_input is not None and last - last_input > _OUTPUT_ALONE
     if output_alone and now - last < _OUTPUT_ALONE:
         return Said(
@@ -109,3 +107,16 @@ def terminal_activity(
             f"kept by output alone ({command}); REAPER_JUPYTER__TERMINAL_OUTPUT=ignore lets it go",
         )
     return Said(Activity.IDLE, last, "last output" if output_alone else "last input or output")
+
+
+def saved(path: str, at: datetime | str, *, now: datetime) -> Said:
+    """Say what the time at which a notebook was saved means; a text is why that is not known. Pure."""
+    if isinstance(at, str):
+        return Said(Activity.UNKNOWN, None, f"{path}: {at}")
+    if at - now > _AHEAD:  # else it would be activity now, at every look until that day
+        return _in_the_future(f"when {path} was saved", at)
+    return Said(Activity.IDLE, min(at, now), f"{path} was saved")
+
+
+def _in_the_future(what: str, at: datetime) -> Said:
+    return Said(Activity.UNKNOWN, None, f"{what} lies in the future: {at:%F %T}Z")

@@ -52,7 +52,6 @@ def test_cpu_and_characters_come_as_rates():
     assert use.seconds == 10
     assert use.max_core == use.tree_core == pytest.approx(0.4)
     assert use.io_bytes_per_second == 6000
-    assert (use.new, use.ended) == (0, 0)
 
 
 def test_one_process_and_the_tree_are_told_apart():
@@ -103,7 +102,6 @@ def test_a_new_process_counts_from_its_birth():
     )
     assert use.max_core == pytest.approx(0.2)
     assert use.io_bytes_per_second == 1000
-    assert use.new == 1
 
 
 def test_a_pid_used_again_is_a_new_process():
@@ -112,7 +110,6 @@ def test_a_pid_used_again_is_a_new_process():
         sample(row(), row(60, start=FIRST_LOOK_TICKS + 500, own=100), seconds=10),
     )
     assert use.tree_core == pytest.approx(0.1)
-    assert (use.new, use.ended) == (1, 1)
 
 
 def test_an_old_process_that_joins_the_tree_leaves_doubt():
@@ -138,7 +135,6 @@ def test_a_child_that_computed_an_hour_ago_and_is_waited_for_now_did_nothing():
     assert use.max_core == pytest.approx(0.003)
     assert use.io_bytes_per_second == 10
     assert use.uses[0].cores_at_most == use.uses[0].cores
-    assert use.ended == 1
 
 
 def test_a_grandchild_that_ended_is_taken_off_the_ancestor_that_is_left():

@@ -208,24 +208,6 @@ async def test_a_body_without_end_is_malformed(
         await client.shutdown_kernel("k-1")
 
 
-async def test_status_asks_for_the_version_once_a_life(server: FakeServer, client: JupyterClient) -> None:
-    life = {
-        "started": "2026-11-22T10:00:00Z",
-        "last_activity": "2026-11-22T11:00:00Z",
-        "kernels": 1,
-        "connections": 0,
-    }
-    for _ in range(2):
-        server.answer("api/status", life)
-    server.answer("api", {"version": "2.21.1"})
-    assert (await client.status()).version == "2.21.1"
-    assert (await client.status()).version == "2.21.1"
-    server.answer("api/status", {**life, "started": "2026-11-22T10:30:00Z"})
-    server.answer("api", PAGE, content_type="text/html")
-    assert (await client.status()).version is None
-    assert len(server.requests) == 5
-
-
 async def test_one_kernel(server: FakeServer, client: JupyterClient) -> None:
     server.answer("api/kernels/k-1", KERNEL)
     kernel = await client.kernel("k-1")
@@ -283,7 +265,6 @@ async def test_the_keepalive_extension_is_asked_for_once_when_absent(
     assert len(server.requests) == 3
     # A server that was started anew may have it.
     server.answer("api/status", {"started": "2026-11-22T10:00:00Z", "last_activity": "2026-11-22T11:00:00Z"})
-    server.answer("api", {"version": "2"})
     await client.status()
     server.answer("ext-keepalive", {"remaining": 0})
     assert await client.keepalive() == 0

@@ -202,7 +202,7 @@ def test_status() -> None:
         "connections": 0,
     }
     status = wire.parse_status(payload, WHERE)
-    assert (status.kernels, status.connections, status.version) == (2, 0, None)
+    assert (status.kernels, status.connections) == (2, 0)
     assert status.last_activity - status.started == timedelta(hours=1, seconds=0.5)
     for key in ("started", "last_activity"):
         with pytest.raises(SourceMalformed, match=f"{key} is missing"):
@@ -228,14 +228,6 @@ def test_remaining() -> None:
     for remaining in (None, "1", True, -1, float("nan"), float("inf"), 10**400):
         with pytest.raises(SourceMalformed, match="remaining"):
             wire.parse_remaining({"remaining": remaining}, WHERE)
-
-
-def test_version() -> None:
-    assert wire.parse_version({"version": "2.21.1"}, WHERE) == "2.21.1"
-    payload: object
-    for payload in ({}, {"version": 2}, {"version": ""}, []):
-        with pytest.raises(SourceMalformed):
-            wire.parse_version(payload, WHERE)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +284,6 @@ def test_nothing_but_malformed_is_ever_raised(payload: object) -> None:
         wire.parse_status,
         wire.parse_saved_at,
         wire.parse_remaining,
-        wire.parse_version,
     ):
         try:
             parse(payload, WHERE)

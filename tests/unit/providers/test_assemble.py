@@ -47,11 +47,11 @@ class Looks:
 
     def look(self, at: datetime, shells: Sequence[Tree], names: Sequence[str] = ("1", "2")) -> Assembly:
         terminals = [TerminalModel(name=name, last_activity=T0) for name in names]
-        server = ServerSide(started=T0, kernels=(), sessions=(), terminals=terminals, saved={})
+        server = ServerSide(started=T0, kernels=(), sessions={}, terminals=terminals, saved={})
         assembly = Assembly(
             scope="http://127.0.0.1:1/",
             server=server,
-            host=HostView(server_pid=7, shells=tuple(shells)),
+            host=HostView(shells=tuple(shells)),
             samples=self.samples,
             options=JupyterOptions(),
             now=at,
@@ -123,7 +123,7 @@ def test_a_clock_set_forward_makes_no_busy_kernel_look_reborn() -> None:
     for at, created_at in ((T0 + seconds(10), T0 - seconds(60)), (T0 + seconds(7200), T0 + seconds(7000))):
         seen = tree(9, at, 0)
         root = ProcessKey(pid=9, start_ticks=1009, boot_id="boot", created_at=created_at)
-        server = ServerSide(started=T0, kernels=(kernel,), sessions=(), terminals=(), saved={})
+        server = ServerSide(started=T0, kernels=(kernel,), sessions={}, terminals=(), saved={})
         assembly = Assembly(
             scope="s", server=server, host=HostView(), samples=samples, options=JupyterOptions(), now=at
         )
@@ -140,7 +140,7 @@ def test_a_notebooks_save_is_evidence(saved: datetime | str, activity: Activity)
     kernel = KernelModel(id="k", execution_state="idle", last_activity=T0)
     session = SessionModel(id="s", path="a.ipynb", name="a", type="notebook", kernel_id="k")
     server = ServerSide(
-        started=T0, kernels=(kernel,), sessions=(session,), terminals=(), saved={"a.ipynb": saved}
+        started=T0, kernels=(kernel,), sessions={"k": [session]}, terminals=(), saved={"a.ipynb": saved}
     )
     assembly = Assembly(
         scope="s", server=server, host=None, samples=Samples(), options=JupyterOptions(), now=T0 + seconds(1)
