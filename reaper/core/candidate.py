@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from reaper.core.family import Families
 from reaper.core.history import History
 from reaper.core.model import ResourceKey
 from reaper.core.ruleset import PolicySpec, Ruleset
@@ -26,7 +27,7 @@ class Candidate:
         finding: What its rule found.
         ruleset: The rules in force.
         world: Everything known.
-        children: Everything that lives in something, by parent.
+        families: Who lives in whom.
         kept: Keys of resources decided so far that are not to be reaped now (children come first);
             `ONLY_SHOWN` where that is because their policy is a dry run.
         now: The tick's instant.
@@ -38,7 +39,7 @@ class Candidate:
     finding: Finding
     ruleset: Ruleset
     world: World
-    children: Mapping[ResourceKey, list[History]]
+    families: Families
     kept: Mapping[ResourceKey, object]
     now: datetime
     applied_at: datetime | None = field(init=False)

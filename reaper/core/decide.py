@@ -5,13 +5,14 @@ them after deciding again on a fresh look: validation before an act is this func
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from reaper.core.candidate import ONLY_SHOWN, Candidate
 from reaper.core.decision import BLIND_AFTER, Decision, Evidence, Signals
 from reaper.core.facts import PolicyApplied
+from reaper.core.family import Families
 from reaper.core.history import History
 from reaper.core.model import ResourceKey, ResourceRef
 from reaper.core.outlook import Outlook, blind_since, consider, earnest, instants, speaker
@@ -30,7 +31,7 @@ class _Tick:
     ruleset: Ruleset
     now: datetime
     digest: str
-    children: Mapping[ResourceKey, list[History]]
+    families: Families
     kept: dict[ResourceKey, object]
 
 
@@ -49,7 +50,7 @@ def decide(world: World, ruleset: Ruleset, now: datetime) -> Iterator[Decision]:
         One decision a resource.
     """
     tick = _tick(world, ruleset, now)
-    for history in _children_first(world):
+    for history in tick.families.children_first():
         yield _decide(history, tick)
 
 
@@ -59,7 +60,7 @@ def decide_one(world: World, ruleset: Ruleset, now: datetime, ref: ResourceRef) 
     if history is None or history.ref != ref:
         return None
     tick = _tick(world, ruleset, now)
-    for child in _descendants(ref.key, tick.children, {ref.key}):
+    for child in tick.families.below(history):
         _decide(child, tick)
     return _decide(history, tick)
 
@@ -88,12 +89,13 @@ def _tick(world: World, ruleset: Ruleset, now: datetime) -> _Tick:
         ruleset=ruleset,
         now=now,
         digest=ruleset.digest(),
-        children=world.children(),
+        families=Families(world=world, children=world.children(), now=now),
         kept={},
     )
 
 
 def _decide(history: History, tick: _Tick) -> Decision:
+    history = tick.families.joined(history)
     policies = [policy for policy in tick.ruleset.policies if policy.applies_to(history.resource)]
     outlooks = [
         consider(_candidate(history, policy, finding, tick))
@@ -114,7 +116,7 @@ def _candidate(history: History, policy: PolicySpec, finding: Finding, tick: _Ti
         finding=finding,
         ruleset=tick.ruleset,
         world=tick.world,
-        children=tick.children,
+        families=tick.families,
         kept=tick.kept,
         now=tick.now,
     )
@@ -203,30 +205,3 @@ def _check(finding: object, policy: str) -> None:
 def _decision_id(ref: ResourceRef, now: datetime, basis: int) -> str:
     text = f"{ref.kind}|{ref.scope}|{ref.id}|{ref.incarnation}|{now.timestamp()}|{basis}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _children_first(world: World) -> list[History]:
-    parents = {key: history.resource.parent_key for key, history in world.live.items()}
-    if not any(parents.values()):
-        return list(world.live.values())
-
-    def depth(key: ResourceKey) -> int:
-        steps, parent = 0, parents.get(key)
-        while parent is not None and steps < len(parents):
-            steps, parent = steps + 1, parents.get(parent)
-        return steps
-
-    return sorted(world.live.values(), key=lambda history: -depth(history.ref.key))
-
-
-def _descendants(
-    key: ResourceKey, children: Mapping[ResourceKey, list[History]], seen: set[ResourceKey]
-) -> list[History]:
-    """List what lives in something, deepest first; `seen` stops things that claim to live in each other."""
-    found: list[History] = []
-    for child in children.get(key, ()):
-        if child.ref.key not in seen:
-            seen.add(child.ref.key)
-            found.extend(_descendants(child.ref.key, children, seen))
-            found.append(child)
-    return found

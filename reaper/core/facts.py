@@ -13,6 +13,7 @@ from reaper.core.model import Hold, ResourceRef
 
 __all__ = [
     "ActionState",
+    "ChildLeft",
     "ClockJumped",
     "ClockSeen",
     "ConfigLoaded",
@@ -105,6 +106,25 @@ class PolicyApplied:
     ref: ResourceRef
     policy: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildLeft:
+    """Something that lived in a resource is gone: what it last did still counts for its parent.
+
+    Attributes:
+        at: When a look no longer saw it.
+        ref: The parent.
+        child: What is gone.
+        active_at: The latest activity that it ever showed.
+        reaped: We ended it. Otherwise a person did, who was there at that time.
+    """
+
+    at: datetime
+    ref: ResourceRef
+    child: ResourceRef
+    active_at: datetime | None
+    reaped: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +228,7 @@ Fact = (
     LedgerEntry
     | NoticeGiven
     | PolicyApplied
+    | ChildLeft
     | HoldPlaced
     | HoldReleased
     | Paused

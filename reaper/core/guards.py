@@ -126,10 +126,8 @@ def _incomplete_poll(c: Candidate) -> Veto | None:
 
 
 def _active_child(c: Candidate) -> Veto | None:
-    if not c.children:
-        return None
     kept = []
-    for child in c.children.get(c.history.ref.key, ()):
+    for child in c.families.of(c.history):
         state = c.kept.get(child.ref.key, c)
         if state is None or (state == ONLY_SHOWN and c.enforced):
             kept.append(child)

@@ -152,6 +152,8 @@ class History:
             latest delivery.
         action: The latest ledger entry of an action on it.
         failures: Failed actions in a row.
+        children_active_at: The latest activity of anything that lived in it and is gone; a child that we did not
+            reap was active when it left.
     """
 
     resource: Resource
@@ -166,6 +168,7 @@ class History:
     attempts: dict[tuple[str, str], tuple[datetime, datetime, int]] = field(default_factory=dict)
     action: LedgerEntry | None = None
     failures: int = 0
+    children_active_at: datetime | None = None
 
     @property
     def ref(self) -> ResourceRef:

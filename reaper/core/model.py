@@ -71,6 +71,10 @@ class Resource:
         name: What a person calls it: a notebook's path, a Name tag; the id where there is nothing better.
         aliases: Further names it answers to on the command line (session paths ...).
         parent_key: The resource it lives in (an app's kernels), if any.
+        children_from: Beginning of the names of the sources that see what lives in it (`jupyter:`). Unless there
+            are any, and all were read completely, nothing is known of it. Empty: nothing lives in it.
+        follows: Kinds of its siblings in the same parent whose activity counts as its own: an image terminal
+            stays while a kernel of its app is at work.
         owner: Who it belongs to, if known.
         tags: Tags as the source gives them; keys are matched ignoring case.
         hourly_cost: US dollars an hour; None is unknown, never 0.
@@ -86,6 +90,8 @@ class Resource:
     name: str
     aliases: tuple[str, ...] = ()
     parent_key: ResourceKey | None = None
+    children_from: str = ""
+    follows: tuple[str, ...] = ()
     owner: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     hourly_cost: float | None = None

@@ -12,7 +12,7 @@ from reaper.core.decide import Decision
 from reaper.core.durations import format_duration
 from reaper.core.facts import LedgerEntry
 from reaper.core.history import History
-from reaper.core.model import Hold, ResourceKey
+from reaper.core.model import Activity, Hold, ResourceKey
 from reaper.core.naming import qualified
 from reaper.core.plan import Plan
 from reaper.core.ruleset import Ruleset
@@ -92,7 +92,7 @@ def resource_document(world: World, history: History, decision: Decision, now: d
         "verdict": decision.verdict.value,
         "reason": decision.reason.value,
         "reason_text": reason_text(decision),
-        "idle_since": to_json(idle_since(history)),
+        "idle_since": to_json(idle_since(history, decision)),
         "due_at": to_json(decision.due_at),
         "action": decision.action,
         "policy": decision.policy,
@@ -111,12 +111,13 @@ def resource_document(world: World, history: History, decision: Decision, now: d
     }
 
 
-def idle_since(history: History) -> datetime | None:
+def idle_since(history: History, decision: Decision) -> datetime | None:
     """Give since when it is idle; None while anything shows work, or where nothing is known. Pure."""
-    current = history.current()
-    if history.failing_since is not None or any(run.activity.value == "active" for run in current):
+    evidence = decision.evidence
+    working = any(one.activity is Activity.ACTIVE and one.current for one in evidence)
+    if history.failing_since is not None or working:
         return None
-    return history.idle_since()
+    return max((one.active_at for one in evidence if one.active_at is not None), default=None)
 
 
 def reason_text(decision: Decision) -> str:
@@ -215,7 +216,7 @@ def plan_document(plan: Plan, world: World, ruleset: Ruleset, now: datetime) -> 
                 "action": item.action,
                 "policy": item.decision.policy,
                 "reason": item.decision.reason.value,
-                "idle_since": to_json(idle_since(history)),
+                "idle_since": to_json(idle_since(history, item.decision)),
                 "hourly_cost": item.resource.hourly_cost,
                 "dry_run": item.dry_run,
                 "decision_id": item.decision.id,

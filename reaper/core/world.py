@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from reaper.core.facts import (
     ActionState,
+    ChildLeft,
     ClockJumped,
     ClockSeen,
     ConfigLoaded,
@@ -24,7 +25,7 @@ from reaper.core.facts import (
     Resumed,
     SettingChanged,
 )
-from reaper.core.history import History, Run
+from reaper.core.history import History, Run, later
 from reaper.core.model import Collected, Hold, Observation, Poll, Resource, ResourceKey, ResourceRef
 
 __all__ = ["Delta", "Image", "Life", "SourceState", "World"]
@@ -35,6 +36,9 @@ _SETTLES_AFTER = {ActionState.UNKNOWN: timedelta(0), ActionState.SUCCEEDED: time
 """How long after its end an act must show in a look; a source that still lists what is gone gets no request a look."""
 _PRELIMINARY = (ActionState.PLANNED, ActionState.NOTICED, ActionState.CONFIRMED, ActionState.ABANDONED)
 """Steps that touched nothing: they say nothing about an earlier action on the same life."""
+
+_TOUCHED = (ActionState.STARTED, ActionState.SUCCEEDED, ActionState.UNKNOWN)
+"""What is gone after one of these went by our hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,10 +210,13 @@ class World:
             history = seen.get(id(observation.ref)) or self._life(observation.ref)
             self._fold(observation, history, poll, previous, delta)
         self._absent(collected, delta)
+        self._leave(poll, delta)
         self._source_holds(collected, delta)
+        for fact in delta.facts:
+            self.apply(fact)
         return delta
 
-    def apply(self, fact: Fact) -> None:  # noqa: C901 - one arm for each kind of fact
+    def apply(self, fact: Fact) -> None:  # noqa: C901, PLR0912 - one arm for each kind of fact
         """Fold one fact in."""
         match fact:
             case LedgerEntry():
@@ -220,6 +227,11 @@ class World:
             case PolicyApplied():
                 if history := self._life(fact.ref):
                     history.applied[fact.policy] = fact
+            case ChildLeft():
+                if history := self._life(fact.ref):
+                    left_at = None if fact.reaped else fact.at
+                    known = later(history.children_active_at, fact.active_at)
+                    history.children_active_at = later(known, left_at)
             case HoldPlaced():
                 self.holds[fact.hold.id] = fact.hold
             case HoldReleased():
@@ -333,6 +345,21 @@ class World:
                 self._remove(history)
                 delta.gone.append(history)
 
+    def _leave(self, poll: Poll, delta: Delta) -> None:
+        """Tell parents what is gone from them."""
+        for child in delta.gone:
+            key, action = child.resource.parent_key, child.action
+            parent = self.live.get(key) if key is not None else None
+            if parent is not None:
+                left = ChildLeft(
+                    at=poll.started_at,
+                    ref=parent.ref,
+                    child=child.ref,
+                    active_at=child.idle_since(),
+                    reaped=action is not None and action.state in _TOUCHED,
+                )
+                delta.facts.append(left)
+
     def _source_holds(self, collected: Collected, delta: Delta) -> None:
         poll = collected.poll
         whole = poll.complete and poll.targets is None  # what can't be read still protects
@@ -347,8 +374,6 @@ class World:
             elif _same_hold(known, fresh):
                 del told[known.id]
         delta.facts.extend(HoldPlaced(at=poll.started_at, hold=hold) for hold in told.values())
-        for fact in delta.facts:
-            self.apply(fact)
 
     def _note_action(self, entry: LedgerEntry) -> None:
         if entry.state is ActionState.STARTED:
@@ -367,9 +392,10 @@ class World:
 
 
 def _says_more(entry: LedgerEntry, before: LedgerEntry | None) -> bool:
-    if before is None or before.action_id == entry.action_id:
+    """Steps that touched nothing count only within their own action: what an earlier one left behind stands."""
+    if before is not None and before.action_id == entry.action_id:
         return True
-    return entry.state not in _PRELIMINARY or before.state in _PRELIMINARY
+    return entry.state not in _PRELIMINARY
 
 
 def _note_failure(history: History, poll: Poll) -> None:

@@ -16,6 +16,7 @@ from reaper.clock import Clock
 from reaper.core.budget import Spending
 from reaper.core.decide import Decision, decide_one
 from reaper.core.facts import ActionState, LedgerEntry
+from reaper.core.family import seen_since
 from reaper.core.model import ResourceRef
 from reaper.core.plan import limited
 from reaper.core.verdict import Verdict
@@ -117,16 +118,25 @@ class Acting:
             return [(decision.ref, "abandoned", "its source has ended") for decision in group]
         refs = tuple(decision.ref for decision in group)
         before, asked_at = watch.last_at, self._clock.now()
-        await self._looking.look(watch, refs)
+        await self._look_again(watch, refs)
         if self._averaged(group, before):
             await asyncio.sleep(BASELINE.total_seconds())
             asked_at = self._clock.now()
-            await self._looking.look(watch, refs)
+            await self._look_again(watch, refs)
         looked_at = self._clock.now()
         return list(
             await asyncio.gather(
                 *(self._reap_one(watch, one, asked_at, looked_at, approved=approved) for one in group)
             )
+        )
+
+    async def _look_again(self, watch: Watch, refs: tuple[ResourceRef, ...]) -> None:
+        """Look at resources, and at all that may live in them."""
+        live = self._recorder.world.live
+        prefixes = {live[ref.key].resource.children_from for ref in refs if ref.key in live} - {""}
+        inside = [w for w in self._looking.watches.values() if w.name.startswith(tuple(prefixes))]
+        await asyncio.gather(
+            self._looking.look(watch, refs), *(self._looking.look(one) for one in inside if one is not watch)
         )
 
     def _averaged(self, group: list[Decision], before: datetime | None) -> bool:
@@ -149,7 +159,7 @@ class Acting:
             waited = self._clock.now() - looked_at
             if waited.total_seconds() > 1:  # it stood in line: its look is not fresh any more
                 asked_at = self._clock.now()
-                await self._looking.look(watch, (planned.ref,))
+                await self._look_again(watch, (planned.ref,))
             decision = self._confirm(planned, asked_at, approved=approved)
             if isinstance(decision, str):
                 self._abandon(planned, decision)
@@ -167,6 +177,9 @@ class Acting:
         history = world.live[planned.ref.key]
         if history.last_seen_at < asked_at:
             return f"the fresh look did not see it: {history.failure or 'no look'}"
+        prefix = history.resource.children_from
+        if prefix and not seen_since(world, prefix, asked_at):
+            return "the fresh look did not see what lives in it"
         if decision.to_act:
             spending = Spending(budgets=self._rules.ruleset.budgets, recent=world.recent_actions, now=now)
             veto = spending.take(decision.ref.kind, decision.ref.scope, history.resource.hourly_cost)

@@ -10,6 +10,7 @@ import structlog
 from reaper.clock import Clock
 from reaper.core.decide import Decision, decide, newly_applied
 from reaper.core.facts import ClockJumped, ClockSeen, Fact
+from reaper.core.family import Families
 from reaper.core.model import ResourceKey
 from reaper.core.plan import Plan, plan
 from reaper.core.world import World
@@ -288,12 +289,12 @@ class Daemon:
         """Give what is to be acted on now: earnest, childless (what lives in it goes first), not in hand."""
         if not self.recorder.healthy:
             return []
-        families = self.world.children()
+        families = Families(world=self.world, children=self.world.children(), now=the_plan.at)
         return [
             item.decision
             for item in the_plan.items
             if not item.dry_run
-            and not families.get(item.decision.ref.key)
+            and not families.of(self.world.live[item.decision.ref.key])
             and not self.acting.claimed(item.decision.ref)
         ]
 

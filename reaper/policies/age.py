@@ -9,7 +9,7 @@ from reaper.core.model import Activity
 from reaper.core.verdict import Finding, Reason, Verdict
 from reaper.errors import ConfigError
 from reaper.policies import params as read
-from reaper.policies.evidence import Assessment, assess
+from reaper.core.assess import Assessment, assess
 
 __all__ = ["AgeRule"]
 

@@ -39,6 +39,8 @@ class ResourceFields(TypedDict, total=False):
 
     name: str
     aliases: tuple[str, ...]
+    children_from: str
+    follows: tuple[str, ...]
     owner: str | None
     tags: dict[str, str]
     hourly_cost: float | None

@@ -7,7 +7,7 @@ import pkgutil
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 import reaper.core
 from reaper.core.codec import from_json, instant_from_text, instant_to_text, to_json
@@ -15,7 +15,7 @@ from reaper.core.facts import Fact, HoldPlaced, fact_from_json, fact_to_json
 from reaper.core.model import Resource, ResourceKey
 from reaper.core.ruleset import Budget
 from reaper.testing import T0, Scene, rules
-from tests.support.strategies import any_of, values_of
+from tests.support.strategies import BYTES, Maker, values_of
 
 # Not JSON: they hold the world (mutable), rules (objects with code), or are made and dropped within a tick.
 NOT_KEPT = {
@@ -23,6 +23,7 @@ NOT_KEPT = {
     "Candidate",
     "Collected",
     "Delta",
+    "Families",
     "History",
     "Image",
     "Outlook",
@@ -46,20 +47,21 @@ def kept() -> list[type]:
     return [found[name] for name in sorted(found)]
 
 
+KEPT = kept()
 SPECIAL = {
-    Budget: {"window": st.timedeltas(min_value=timedelta(microseconds=1), max_value=timedelta(days=1))}
+    Budget: {"window": lambda maker: timedelta(microseconds=1 + maker.number(5) % 86_400_000_000)},
 }
 
 
-@pytest.mark.parametrize("kind", kept(), ids=lambda kind: kind.__name__)
-@given(data=st.data())
-@settings(max_examples=max(30, settings().max_examples // 10))
-def test_reads_back_equal(kind, data):
-    value = data.draw(any_of(kind, **SPECIAL.get(kind, {})))
-    text = json.dumps(to_json(value), sort_keys=True)
-    again = from_json(kind, json.loads(text))
-    assert again == value
-    assert json.dumps(to_json(again), sort_keys=True) == text
+@given(BYTES)
+def test_every_kind_reads_back_equal(drawn):
+    """One value of each kind an example, out of the same bytes: an example for each takes ten times as long."""
+    for kind in KEPT:
+        value = Maker(drawn).made(kind, **SPECIAL.get(kind, {}))
+        text = json.dumps(to_json(value), sort_keys=True)
+        again = from_json(kind, json.loads(text))
+        assert again == value
+        assert json.dumps(to_json(again), sort_keys=True) == text
 
 
 @given(values_of(Fact))

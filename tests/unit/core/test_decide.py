@@ -294,6 +294,12 @@ class TestFamily:
     def test_parent_waits_for_a_child_at_work(self):
         ruleset = rules(policy(), policy("apps", kind="studio.app", action="delete"))
         decision = self.of(self.family(ruleset, active()), ruleset)
+        assert (decision.verdict, decision.reason) == (Verdict.WAIT, Reason.ACTIVE)
+        assert "jupyter.kernel k" in decision.findings[0].detail
+
+    def test_parent_is_vetoed_by_a_child_that_is_idle_and_kept(self):
+        ruleset = rules(policy("apps", kind="studio.app", action="delete"))
+        decision = self.of(self.family(ruleset, idle(T0 - hours(5))), ruleset)
         assert [veto.reason for veto in decision.vetoes] == [Reason.ACTIVE_CHILD]
         assert "jupyter.kernel k" in decision.vetoes[0].detail
 

@@ -127,10 +127,10 @@ def failing(*, seen: bool) -> Decision:
 
 
 def parent() -> Decision:
-    ruleset = rules(policy(), policy("apps", kind="studio.app", action="delete"))
+    ruleset = rules(policy("apps", kind="studio.app", action="delete"))
     scene = Scene()
     scene.add("app", {"state": OVERDUE}, kind="studio.app")
-    scene.add("k", {"execution_state": active()}, parent=scene.key("app", "studio.app"))
+    scene.add("k", {"execution_state": OVERDUE}, parent=scene.key("app", "studio.app"))
     return at(T0, WorldBuilder(scene).look(T0).apply(ruleset), ruleset, "app", "studio.app")
 
 

@@ -17,7 +17,7 @@ from reaper.core.facts import (
 )
 from reaper.core.model import Collected, Hold, HoldMatcher, Observation, Poll
 from reaper.core.verdict import Reason
-from reaper.core.world import World
+from reaper.core.world import Image, Life, World
 from reaper.testing import T0, Scene, WorldBuilder, days, hours, idle, minutes, rules, seconds
 
 GONE = "jupyter.kernel"
@@ -307,3 +307,31 @@ def test_hold_matcher(field, value, matches):
     ref = world_of("a").ref("a")
     assert HoldMatcher().matches(ref)
     assert HoldMatcher(**{field: value}).matches(ref) is matches
+
+
+def test_a_step_that_touched_nothing_is_no_action_lived_or_restored():
+    """After a lost answer was settled by a look, an abandoned try must not stand in a restored world alone."""
+    scene = Scene().add("k", {"execution_state": idle(T0 - hours(3))})
+    builder = WorldBuilder(scene).look(T0)
+    entry = LedgerEntry(
+        at=T0 + seconds(1),
+        action_id="first",
+        state=ActionState.UNKNOWN,
+        ref=builder.ref("k"),
+        action="shutdown",
+        policy="quiet",
+        decision_id="d",
+    )
+    abandoned = replace(entry, action_id="second", state=ActionState.ABANDONED)
+    builder.fact(entry).fact(abandoned).look(T0 + minutes(1))
+    lived = builder.world.live[builder.ref("k").key]
+    assert lived.action is None
+    life = Life(
+        resource=lived.resource,
+        source="fake:one",
+        first_seen_at=T0,
+        last_seen_at=T0 + minutes(1),
+        runs=tuple(lived.runs.values()),
+    )
+    restored = World.restore(Image(lives=(life,), facts=(entry, abandoned)), minutes(3))
+    assert restored.live[lived.ref.key].action is None

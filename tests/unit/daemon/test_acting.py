@@ -9,7 +9,18 @@ from reaper.core.facts import ActionState, ClockJumped, LedgerEntry
 from reaper.core.ruleset import Budget
 from reaper.errors import ActionDenied, ActionUnavailable, JournalFull, OutcomeUnknown
 from reaper.plugins import ActOutcome
-from reaper.testing import FakeNotifier, FakeSource, Scene, active, hours, idle, minutes, rules, seconds
+from reaper.testing import (
+    FakeNotifier,
+    FakeSource,
+    Scene,
+    active,
+    hours,
+    idle,
+    minutes,
+    policy,
+    rules,
+    seconds,
+)
 from tests.unit.daemon.rig import Rig, passing
 from tests.unit.daemon.test_recorder import FailingJournal
 
@@ -252,3 +263,51 @@ async def test_a_sleep_between_two_runs_is_noticed_too():
     async with rig.running():
         await passing(30)
         assert len(await rig.facts("ClockJumped")) == 1, "another boot counts anew: that is no jump"
+
+
+def studio_rig() -> tuple[Rig, FakeSource, FakeSource]:
+    """An app seen by one source, due in half a minute, and its kernels, seen by another."""
+    apps = FakeSource(scene=Scene("studio:one", kind="studio.app", scope="1/eu"))
+    jupyter = FakeSource(scene=Scene("jupyter:one"))
+    ruleset = rules(policy("kernels"), policy("apps", kind="studio.app", action="delete"))
+    rig = Rig(sources=[apps, jupyter], ruleset=ruleset)
+    made = rig.now - hours(2) + seconds(30)
+    apps.scene.add("app", {"status": idle(made, "InService")}, children_from="jupyter:")
+    return rig, apps, jupyter
+
+
+async def test_a_kernel_that_began_just_before_its_app_was_to_go_keeps_it():
+    """The looks at the app and at its kernels are 60 s apart; the fresh look is at both."""
+    rig, apps, jupyter = studio_rig()
+    key = apps.scene.key("app")
+    async with rig.running():
+        await passing(29)
+        jupyter.scene.add("k", {"execution_state": active()}, parent=key)
+        await passing(30)
+        (entry,) = await rig.ledger()
+    assert entry.state is ActionState.ABANDONED
+    assert "a signal shows work right now" in entry.outcome
+    assert not apps.acts
+
+
+async def test_an_app_whose_kernels_can_not_be_looked_at_again_stays():
+    rig, apps, jupyter = studio_rig()
+    async with rig.running():
+        await passing(29)
+        jupyter.hanging = True
+        await passing(15)
+        (entry, *_) = await rig.ledger()
+    assert entry.state is ActionState.ABANDONED
+    assert not apps.acts
+
+
+async def test_an_app_goes_right_after_its_kernels():
+    rig, apps, jupyter = studio_rig()
+    due = rig.now + seconds(60)
+    jupyter.scene.add("k", {"execution_state": idle(due - hours(2))}, parent=apps.scene.key("app"))
+    async with rig.running():
+        await passing(70)
+        started = {e.ref.id: e.at for e in await rig.ledger() if e.state is ActionState.STARTED}
+    assert seconds(0) <= started["k"] - due <= seconds(0.5)
+    assert seconds(0) <= started["app"] - due <= seconds(2)
+    assert apps.effective()
