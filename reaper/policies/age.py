@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from reaper.core.assess import Assessment, assess
 from reaper.core.history import History
 from reaper.core.model import Activity
 from reaper.core.verdict import Finding, Reason, Verdict
 from reaper.errors import ConfigError
 from reaper.policies import params as read
-from reaper.core.assess import Assessment, assess
 
 __all__ = ["AgeRule"]
 

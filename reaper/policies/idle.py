@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from reaper.core.assess import WORK_SIGNALS, Assessment, assess, busy_without_work
 from reaper.core.history import History, Run
 from reaper.core.model import Activity
 from reaper.core.verdict import Finding, Reason, Verdict
 from reaper.policies import params as read
-from reaper.core.assess import WORK_SIGNALS, Assessment, assess, busy_without_work
 
 __all__ = ["IdleRule"]
 
