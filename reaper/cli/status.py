@@ -76,7 +76,7 @@ def page(document: Mapping[str, Any], screen: Screen) -> Page:
     _header(shown, document, now)
     resources = document["resources"]
     if not resources:
-        shown.line("nothing is watched" if document["polls"] else "nothing has been looked at yet")
+        shown.line(_nothing(document))
         return shown
     scopes = list(dict.fromkeys(one["scope"] for one in resources))
     if screen.width is None:
@@ -87,6 +87,13 @@ def page(document: Mapping[str, Any], screen: Screen) -> Page:
             shown.line(scope, style="dim")
             _table(shown, [one for one in resources if one["scope"] == scope], now, scoped=False)
     return shown
+
+
+def _nothing(document: Mapping[str, Any]) -> str:
+    """Say why nothing is shown."""
+    if not document.get("sources"):
+        return "no server was found: 'reaper doctor' says where it looks"
+    return "nothing to watch: nothing is open on what was looked at"
 
 
 def _header(shown: Page, document: Mapping[str, Any], now: datetime) -> None:

@@ -12,6 +12,7 @@ from reaper.errors import ConfigError
 __all__ = ["blind", "gpu", "notifiers", "process_evidence", "sources", "two_reapers"]
 
 _CONNECT_TIMEOUT = 3.0
+_INCOMPLETE = "nothing of it is reaped until a look is complete; the error says what is in the way"
 _OTHER_REAPER = "another reaper"
 """In a source's notes: what a provider says of a second reaper on its server."""
 
@@ -19,11 +20,15 @@ _OTHER_REAPER = "another reaper"
 def sources(patient: Patient) -> Iterator[Finding]:
     """Whether every server could be looked at completely."""
     if patient.status is None:
-        yield Finding(name="sources", level="skip", text="neither daemon nor journal tells of any")
+        yield from _first_look(patient)
         return
     sources = patient.status["sources"]
     if not sources:
-        advice = "is a Jupyter server running, as this user or in REAPER_JUPYTER__URL?"
+        advice = "is a Jupyter server running as the daemon's user, or named in REAPER_JUPYTER__URL?"
+        if patient.settings is not None:
+            from reaper.cli.diagnosis.first_look import places
+
+            advice += f" A daemon of this shell would look in {', '.join(places(patient.settings))}"
         yield Finding(name="sources", level="warn", text="none was ever found", advice=advice)
     for one in sources:
         if one["complete"]:
@@ -35,10 +40,33 @@ def sources(patient: Patient) -> Iterator[Finding]:
             name="sources",
             level="fail",
             text=f"{one['name']} failing{lasting}: {one['error']}",
-            advice="nothing of it is reaped until a look is complete; the error says what is in the way",
+            advice=_INCOMPLETE,
         )
     for problem in patient.status.get("problems") or ():
         yield Finding(name="sources", level="warn", text=str(problem))
+
+
+def _first_look(patient: Patient) -> Iterator[Finding]:
+    """Look ourselves: this is when people ask why nothing is found."""
+    if patient.settings is None:
+        yield Finding(name="sources", level="skip", text="the configuration can't be used")
+        return
+    from reaper.cli.diagnosis.first_look import counted, look, places
+
+    found, problems = look(patient.settings)
+    for name, collected in found:
+        if collected.poll.complete:
+            yield Finding(name="sources", level="ok", text=f"{name}, complete: {counted(collected)}")
+        else:
+            yield Finding(
+                name="sources", level="fail", text=f"{name}: {collected.poll.error}", advice=_INCOMPLETE
+            )
+    if not found:
+        text = f"no Jupyter server was found in {', '.join(places(patient.settings))}"
+        advice = "start one as this user, or name it in REAPER_JUPYTER__URL"
+        yield Finding(name="sources", level="warn", text=text, advice=advice)
+    for problem in problems:
+        yield Finding(name="sources", level="warn", text=problem)
 
 
 def blind(patient: Patient) -> Iterator[Finding]:

@@ -63,6 +63,9 @@ async def test_hold_self_in_a_notebook_and_in_a_terminal(server: JupyterServer, 
     kernel_id = session["kernel"]["id"]
     other = await server.idle_kernel()
     terminal = await server.open_terminal()
+    before = {one["name"]: one for one in said("doctor")["checks"]}
+    assert before["sources"]["level"] == "ok"
+    assert before["sources"]["text"].endswith(", complete: 2 jupyter.kernel, 1 jupyter.terminal")
     with watching(own_home / "log"):
 
         def matched() -> bool:

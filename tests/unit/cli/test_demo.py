@@ -19,7 +19,6 @@ from rich.console import Console
 from reaper.cli import demo, demo_stage
 from reaper.errors import ReaperError
 
-
 PID = 4242
 
 

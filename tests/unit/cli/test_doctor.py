@@ -56,6 +56,31 @@ def test_no_daemon_and_no_journal_is_no_failure(reaper, no_daemon):
     assert not no_daemon.exists()
 
 
+def test_before_the_first_start_it_looks_for_servers_itself(reaper, no_daemon, own_home, monkeypatch):
+    """That is when somebody asks why nothing is found."""
+    [source] = [one for one in reaper("doctor", "-o", "json").json["checks"] if one["name"] == "sources"]
+    assert source["level"] == "warn"
+    assert source["text"] == f"no Jupyter server was found in {own_home}/jupyter/runtime"
+    assert "REAPER_JUPYTER__URL" in source["advice"]
+    monkeypatch.setenv("REAPER_JUPYTER__URL", "http://127.0.0.1:9/")
+    ran = reaper("doctor", "-o", "json")
+    [source] = [one for one in ran.json["checks"] if one["name"] == "sources"]
+    assert source["level"] == "fail"
+    assert source["text"].startswith("jupyter:http://127.0.0.1:9/: ")
+    assert ran.status == 1
+    assert not no_daemon.exists(), "it made no journal"
+    monkeypatch.setenv("REAPER_IDLE_TIMEOUT", "soon")
+    [source] = [one for one in reaper("doctor", "-o", "json").json["checks"] if one["name"] == "sources"]
+    assert source["level"] == "skip"
+
+
+def test_a_daemon_that_finds_no_server_is_told_where_this_shell_would_look(no_daemon, own_home):
+    [(level, text)] = found(patient(), "sources")
+    assert (level, text) == ("warn", "none was ever found")
+    [finding] = [one for one in examine(patient()) if one.name == "sources"]
+    assert f"{own_home}/jupyter/runtime" in (finding.advice or "")
+
+
 def test_the_journal_is_looked_at_without_a_daemon(reaper, journal):
     checks = {one["name"]: one for one in reaper("doctor", "-o", "json").json["checks"]}
     assert checks["journal"]["level"] == "ok"

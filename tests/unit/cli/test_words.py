@@ -99,6 +99,21 @@ def test_without_a_daemon_only_what_is_odd_is_told(reaper, journal, own_home, mo
     )
 
 
+def test_where_nothing_is_watched_status_says_what_to_do():
+    document = {
+        "at": "2026-11-22T12:00:00Z",
+        "mode": "dry-run",
+        "polls": 0,
+        "idle_timeout_s": 60,
+        "resources": [],
+    }
+    shown = status_page({**document, "sources": []}, PLAIN).text()
+    assert "no server was found: 'reaper doctor' says where it looks" in shown
+    source = {"name": "jupyter:http://a/", "complete": True, "last_poll_at": "2026-11-22T11:59:00Z"}
+    shown = status_page({**document, "polls": 3, "sources": [source]}, PLAIN).text()
+    assert "nothing to watch" in shown
+
+
 def test_one_poll_is_one():
     document = {
         "at": "2026-11-22T12:00:00Z",
