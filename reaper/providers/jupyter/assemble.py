@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from reaper.clients.host import Evidence, classify, usage
 from reaper.clients.jupyter import KernelModel, SessionModel, TerminalModel
 from reaper.core.codec import instant_to_text
-from reaper.core.model import Activity, Observation, Resource, ResourceRef
+from reaper.core.model import Activity, Observation, Resource, ResourceKey, ResourceRef
 from reaper.providers.jupyter.lives import KeptLife, Samples
 from reaper.providers.jupyter.options import JupyterOptions
 from reaper.providers.jupyter.processes import HostView, Tree
@@ -63,8 +63,10 @@ class Assembly:
         self._options = options
         self._now = now
 
-    def kernel(self, kernel: KernelModel, life: KeptLife, tree: Tree | None) -> None:
-        """Add a kernel."""
+    def kernel(
+        self, kernel: KernelModel, life: KeptLife, tree: Tree | None, *, home: ResourceKey | None = None
+    ) -> None:
+        """Add a kernel; `home` is what it lives in."""
         if kernel.execution_state not in KNOWN_STATES:
             self.notes.append(
                 f"kernel state {kernel.execution_state!r} is unknown to this version; such kernels are never reaped"
@@ -87,12 +89,20 @@ class Assembly:
             tree=tree,
             life=life,
             attributes={"kernel_name": kernel.name, "sessions": len(sessions)},
+            home=home,
         )
 
     def terminal(
-        self, terminal: TerminalModel, life: KeptLife, trees: Sequence[Tree], *, matched: bool
+        self,
+        terminal: TerminalModel,
+        life: KeptLife,
+        trees: Sequence[Tree],
+        *,
+        matched: bool,
+        home: ResourceKey | None = None,
+        follows: tuple[str, ...] = (),
     ) -> None:
-        """Add a terminal with its shell, or with every shell that could be its own."""
+        """Add a terminal with its shell, or with every shell that could be its own; `home` is what it lives in."""
         ref = self._ref("jupyter.terminal", terminal.name, life)
         tree = trees[0] if matched else None
         self._work(ref, trees, wanted=1 if matched else max(len(trees), len(self._server.terminals or ())))
@@ -116,6 +126,8 @@ class Assembly:
             attributes={},
             needs_processes=needs_processes,
             doubtful=bool(trees),
+            home=home,
+            follows=follows,
         )
 
     def _ref(self, kind: str, name: str, life: KeptLife) -> ResourceRef:
@@ -148,6 +160,8 @@ class Assembly:
         attributes: dict[str, object],
         needs_processes: bool = False,
         doubtful: bool = False,
+        home: ResourceKey | None = None,
+        follows: tuple[str, ...] = (),
     ) -> None:
         readable = tree is not None and tree.sample is not None
         life.readable = life.readable or readable
@@ -167,6 +181,8 @@ class Assembly:
                 ref=ref,
                 name=name,
                 aliases=aliases,
+                parent_key=home,
+                follows=follows,
                 started_at=life.process_began_at if tree else None,
                 required_signals=("process",) if required else (),
                 sample_interval_s=SAMPLING.total_seconds(),

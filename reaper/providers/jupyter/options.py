@@ -26,6 +26,7 @@ class JupyterOptions:
         require_process_evidence: Without process evidence nothing is idle.
         start_grace: How long something new is left alone.
         thresholds: From when on a process is at work.
+        metadata_file: Where SageMaker says in what the server runs; None: this is not SageMaker.
     """
 
     urls: tuple[str, ...] = ()
@@ -38,3 +39,4 @@ class JupyterOptions:
     require_process_evidence: bool = False
     start_grace: timedelta = timedelta(minutes=5)
     thresholds: Thresholds = field(default_factory=Thresholds)
+    metadata_file: Path | None = None

@@ -109,14 +109,14 @@ def look_at_host(
     found = {kernel_id: table.find_kernel(kernel_id, server_pid=server) for kernel_id in kernel_ids}
     roots = {kernel_id: root for kernel_id, root in found.items() if root is not None}
     kernels = {kernel_id: _tree(table, root, gpus, ignored) for kernel_id, root in roots.items()}
-    servers = {server} if address.pid else {server, *_parents(table, roots.values())}
+    servers = {server, *_parents(table, roots.values())}
     shells = [shell for pid in servers if pid is not None for shell in table.shells_of(pid)]
     shells.sort(key=attrgetter("start_ticks", "pid"))
     return HostView(kernels=kernels, shells=tuple(_shell(table, shell, gpus, ignored) for shell in shells))
 
 
 def _parents(table: ProcessTable, roots: Iterable[ProcessKey]) -> set[int]:
-    """Give who started kernels: the server, where it is not who listens on its published port (a container's)."""
+    """Give who started kernels: a server in a container, whose port is held by a proxy and whose pid is another's."""
     stats = (table.stat(root.pid) for root in roots)
     return {stat.parent for stat in stats if stat is not None and stat.parent > 1}
 

@@ -19,6 +19,7 @@ from reaper.providers.jupyter.source import JupyterSource
 __all__ = ["JupyterProvider"]
 
 _SEARCH_DEADLINE_S = 8.0
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _FIRST_PERSON = 1000
 """The first uid of a person (login.defs, UID_MIN); below are services, whose homes may be network mounts."""
 
@@ -106,5 +107,7 @@ def _completed(address: ServerAddress, found: Discovery) -> ServerAddress:
 
 
 def _place(address: ServerAddress) -> tuple[object, ...]:
+    if address.socket_path is not None:
+        return address.socket_path, None
     parts = urlsplit(address.url)
-    return address.socket_path, parts.port if address.socket_path is None else None
+    return None, parts.port or _DEFAULT_PORTS[parts.scheme]

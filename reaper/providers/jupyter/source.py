@@ -22,6 +22,7 @@ from reaper.core.model import Collected, Hold, HoldMatcher, Poll, Resource, Reso
 from reaper.errors import ActionDenied, ActionUnavailable, CollectError, SourceUnavailable
 from reaper.plugins import ActOutcome, Look
 from reaper.providers.jupyter.assemble import Assembly, ServerSide
+from reaper.providers.jupyter.homes import Homes, app_name_of, find_homes
 from reaper.providers.jupyter.lives import Lives, Samples, process_text
 from reaper.providers.jupyter.marker import Marker
 from reaper.providers.jupyter.options import JupyterOptions
@@ -70,6 +71,7 @@ class JupyterSource:
         self._marker = Marker(address.url)
         self._sampled_at: datetime | None = None
         self._seen: dict[str, dict[str, ResourceRef]] = {}
+        self._app_names: dict[str, str] = {}
         if isinstance(memo, dict):
             self._started = str(memo.get("started", ""))
             self._kernels.restore(memo.get("kernels"))
@@ -142,12 +144,13 @@ class JupyterSource:
 
     async def _collect(self, look: Look) -> Collected:
         since = self._clock.monotonic()
-        status, kernels, sessions, terminals, remaining = await asyncio.gather(
+        status, kernels, sessions, terminals, remaining, homes = await asyncio.gather(
             _or_error(self._client.status()),
             _or_error(self._client.kernels()),
             _or_error(self._client.sessions()),
             _or_error(self._client.terminals()),
             _or_error(self._client.keepalive()),
+            find_homes(self._client, self._options.metadata_file, self.address.url),
         )
         if isinstance(status, CollectError):
             raise status
@@ -169,13 +172,15 @@ class JupyterSource:
         )
         host = await self._look_at_host(server, look, since) if self.address.local else None
         server = replace(server, saved=await self._saves.when(_paths(by_kernel), offset))
-        return self._assemble(look, server, host, remaining if isinstance(remaining, float) else None, errors)
+        held = remaining if isinstance(remaining, float) else None
+        return self._assemble(look, server, host, homes, held, errors)
 
     def _assemble(
         self,
         look: Look,
         server: ServerSide,
         host: HostView | None,
+        homes: Homes,
         remaining: float | None,
         errors: list[str],
     ) -> Collected:
@@ -193,15 +198,18 @@ class JupyterSource:
         failed: list[str] = []
         kernels = _each_once(server.kernels, _id_of, "jupyter.kernel", failed, errors)
         if "jupyter.kernel" not in failed:
-            self._kernels.forget_all_but({kernel.id for kernel in kernels})
+            ids = {kernel.id for kernel in kernels}
+            self._kernels.forget_all_but(ids)
+            self._app_names = {one: app for one, app in self._app_names.items() if one in ids}
         for kernel in kernels:
             tree = host.kernels.get(kernel.id) if host else None
             life = self._kernels.see(kernel.id, tree.root if tree else None, look.at)
-            assembly.kernel(kernel, life, tree)
+            assembly.kernel(kernel, life, tree, home=homes.of_kernel(self._app_name(kernel.id, server)))
         terminals = _each_once(server.terminals, _name_of, "jupyter.terminal", failed, errors)
         if "jupyter.terminal" not in failed:
             self._terminals.forget_all_but({terminal.name for terminal in terminals})
-        self._assemble_terminals(assembly, terminals, host, look.at)
+        terminals = [one for one in terminals if not homes.belongs_to_system(one.name)]
+        self._assemble_terminals(assembly, terminals, host, homes, look.at)
         self._note_seen(assembly.resources, failed)
         self._keep_samples(host, complete=not failed)
         poll = Poll(
@@ -227,18 +235,34 @@ class JupyterSource:
             notes=(*dict.fromkeys(assembly.notes), *self._marker.notes()),
         )
 
+    def _app_name(self, kernel_id: str, server: ServerSide) -> str | None:
+        """Give the app that a kernel's session names, or named: a kernel outlives its sessions, and moves nowhere."""
+        named = app_name_of(server.sessions.get(kernel_id, ()))
+        if named is not None:
+            self._app_names[kernel_id] = named
+        return self._app_names.get(kernel_id)
+
     def _assemble_terminals(
-        self, assembly: Assembly, terminals: Sequence[TerminalModel], host: HostView | None, at: datetime
+        self,
+        assembly: Assembly,
+        terminals: Sequence[TerminalModel],
+        host: HostView | None,
+        homes: Homes,
+        at: datetime,
     ) -> None:
-        """Pair terminals with shells, both in order of creation, only when their numbers agree."""
-        shells = host.shells if host else ()
+        """Pair terminals with shells, both in order of creation, only when their numbers agree.
+
+        The shells of Studio Classic's image terminals are in other containers.
+        """
+        shells = host.shells if host and not homes.classic else ()
         matched = len(shells) == len(terminals)
         for index, terminal in enumerate(terminals):
             trees = shells[index : index + 1] if matched else shells
             process = shells[index].root if matched else None
-            assembly.terminal(
-                terminal, self._terminals.see(terminal.name, process, at), trees, matched=matched
-            )
+            life = self._terminals.see(terminal.name, process, at)
+            home = homes.of_terminal(terminal.name)
+            follows = ("jupyter.kernel",) if homes.classic else ()
+            assembly.terminal(terminal, life, trees, matched=matched, home=home, follows=follows)
 
     def _keep_samples(self, host: HostView | None, *, complete: bool) -> None:
         """Keep what the next look is compared with; a look that did not see all ends no tree."""

@@ -65,7 +65,10 @@ def kernel_state(
         return Said(Activity.UNKNOWN, None, "last_activity is missing")
     if last - now > _AHEAD:
         return _in_the_future("last_activity", last)
-    return Said(Activity.IDLE, last, state or "no state: starting")
+    if state == "idle" or process_began is None:
+        return Said(Activity.IDLE, last, state or "no state: starting")
+    # One that died in the middle of a cell and was restarted was at work until then.
+    return Said(Activity.IDLE, max(last, process_began), state or "no state: starting")
 
 
 def terminal_activity(

@@ -272,14 +272,17 @@ async def test_a_job_left_behind_by_exit_keeps_its_terminal_and_no_other(stage: 
     assert resource(seen, "1").attributes["pid"] == 60
 
 
-async def test_shells_are_found_beside_the_kernels_of_a_server_in_a_container(stage: Stage) -> None:
-    """Who listens on the published port is the container's proxy, not the server."""
+@pytest.mark.parametrize("pid", [None, 40], ids=["by port", "by runtime file"])
+async def test_shells_are_found_beside_the_kernels_of_a_server_in_a_container(
+    stage: Stage, pid: int | None
+) -> None:
+    """Who listens on the published port is the container's proxy, and the pid in its runtime file another's here."""
     stage.proc.tcp(("00000000:22B8", "00000000:0000", "0A", 777))
     stage.proc.add(40, command="docker-proxy", fds={3: "socket:[777]"})
     start_kernel(stage.proc, 50, "a")
     stage.proc.add(60, parent=45, terminal=PTS)
     stage.server.kernel_list, stage.server.terminal_list = [kernel("a")], [terminal("1")]
-    stage.source.address = ServerAddress(url=URL, local=True)
+    stage.source.address = ServerAddress(url=URL, pid=pid, local=True)
     assert resource(await stage.look(), "1").attributes["pid"] == 60
 
 

@@ -67,6 +67,14 @@ def test_a_kernel_that_nobody_joins_is_idle_since_its_start_and_not_since_the_en
     assert kernel("starting", last=NOW - seconds(1)) == (IDLE, NOW - seconds(1), "starting")
 
 
+@pytest.mark.parametrize("state", ["starting", None])
+def test_a_kernel_that_starts_again_is_idle_since_its_new_process_began(state: str | None) -> None:
+    """It was at work until the old one died: what it says of itself is as old as the cell's begin."""
+    assert kernel(state, began=NOW - seconds(60)).evidence_at == NOW - seconds(60)
+    assert kernel(state, began=LAST - seconds(1)).evidence_at == LAST
+    assert kernel("idle", began=NOW - seconds(60)).evidence_at == LAST
+
+
 @pytest.mark.parametrize("state", ["idle", "starting", None])
 def test_without_a_last_activity_nothing_is_known(state: str | None) -> None:
     assert kernel(state, last=None).activity is UNKNOWN
