@@ -14,8 +14,8 @@ _CLI_HEAD = """\
 `reaper COMMAND --help` says the same in the terminal.
 
 **RESOURCE** is an id, a unique prefix of one, a name, a notebook's path (its last part, or as a shell completes it:
-`./x.ipynb`, `~/x.ipynb`), `host`, or `self`: the kernel or terminal that the command runs in. `kind/id` and `kind/id@scope` name just one. What could be several ends
-with exit status 2 and the candidates.
+`./x.ipynb`, `~/x.ipynb`), `host`, or `self`: the kernel or terminal that the command runs in. `kind/id` and
+`kind/id@scope` name just one. What could be several ends with exit status 2 and the candidates.
 
 **The daemon** is found by `REAPER_LISTEN`; without that by the configuration file's `listen`,
 `/run/reaper/reaper.sock`, `$XDG_RUNTIME_DIR/reaper/reaper.sock`, the first that answers. Over TCP the token is taken
