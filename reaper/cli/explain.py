@@ -102,6 +102,9 @@ _SAID = {
 }
 
 
+_ALL_SIGNALS = ("idle", "idle_not_long_enough")
+"""Reasons that rest on every signal alike."""
+
 _SAID_OF_GONE = {
     "keep": "It was kept",
     "wait": "It was waited for",
@@ -165,7 +168,8 @@ def _findings(shown: Page, decision: Mapping[str, Any], now: datetime) -> None:
     ]
     rows = []
     for one in decision["findings"]:
-        detail = f": {one['detail']}" if one["detail"] else ""
+        # of an idle thing the detail is every signal with its value: they stand above
+        detail = f": {one['detail']}" if one["detail"] and one["reason"] not in _ALL_SIGNALS else ""
         since = f" (since {ago(one['since'], now)})" if one["since"] else ""
         due = instant(one["due_at"])
         when = "-" if due is None else "now" if due <= now else brief(due - now)

@@ -1,6 +1,7 @@
 """What commands say to people: names instead of ids, what stands in the way, and nothing that is not so."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,15 @@ def test_what_is_gone_is_told_in_the_past(reaper, daemon):
     assert "  It was due: no signal" in explain_page(document, Page(PLAIN)).text()
     ledger = reaper("explain", GONE, "-o", "json").json["ledger"]
     assert "  It was reaped: no signal" in explain_page({**document, "ledger": ledger}, Page(PLAIN)).text()
+
+
+def test_a_finding_does_not_repeat_the_signals_above_it(reaper, daemon):
+    out = reaper("explain", OLD).out
+    policies = out[out.index("Policies") : out.index("Vetoes")]
+    assert re.search(r"no signal has shown activity for the whole timeout \(since 3h( \d+m)? ago\)", policies)
+    assert "execution_state" not in policies
+    busy = reaper("explain", "train.ipynb").out
+    assert "execution_state: busy" in busy[busy.index("Policies") :], "which one it is that shows work"
 
 
 def test_a_notebook_may_be_named_as_a_shell_names_files(reaper, daemon, tmp_path, monkeypatch):
