@@ -139,6 +139,10 @@ def _signals(shown: Page, decision: Mapping[str, Any], now: datetime) -> None:
         ]
         for one in evidence
     ]
+    if shown.screen.narrow:
+        for row in rows:
+            row[2] = "; ".join(filter(None, (row[2], row[-1])))
+            row[-1] = ""
     if all(row[-1] == "" for row in rows):
         columns.pop()
         rows = [row[:-1] for row in rows]

@@ -32,6 +32,8 @@ __all__ = [
 
 _NO_SECONDS = 600
 """From so many seconds on people are told whole minutes."""
+_NARROW = 100
+"""Below this many columns a terminal gets shorter texts."""
 _BROKEN_PIPE = 141
 """What a shell reports of a command that SIGPIPE ended; ours is quiet about it in the same way."""
 
@@ -72,6 +74,11 @@ class Screen:
 
     width: int | None
     color: bool
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it is a terminal on which texts must be short."""
+        return self.width is not None and self.width < _NARROW
 
     @classmethod
     def of(cls, stream: TextIO) -> "Screen":

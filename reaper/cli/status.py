@@ -28,9 +28,6 @@ __all__ = ["app", "page"]
 
 app = new_app()
 
-_NARROW = 100
-"""Below this many columns a terminal gets shorter texts."""
-
 
 @app.command()
 def status(
@@ -142,7 +139,7 @@ def _header(shown: Page, document: Mapping[str, Any], now: datetime) -> None:
 
 
 def _table(shown: Page, resources: list[Mapping[str, Any]], now: datetime, *, scoped: bool) -> None:
-    narrow = shown.screen.width is not None and shown.screen.width < _NARROW
+    narrow = shown.screen.narrow
     families = {one["kind"].partition(".")[0] for one in resources}
     any_holds = any(one["holds"] for one in resources)
     columns = [

@@ -135,6 +135,18 @@ def test_what_is_gone_is_told_in_the_past(reaper, daemon):
     assert "  It was reaped: no signal" in explain_page({**document, "ledger": ledger}, Page(PLAIN)).text()
 
 
+def test_on_a_narrow_terminal_the_signals_keep_room_for_their_values(reaper, daemon):
+    document = reaper("explain", OLD, "-o", "json").json
+    for one in document["decision"]["evidence"]:
+        one["covers_from"], one["value"] = document["at"], "its processes are quiet: under 0.01 core"
+    narrow = explain_page(document, Page(Screen(width=80, color=False))).text()
+    assert "OF THE TIME" not in narrow.upper()
+    assert re.search(r"its processes are quiet: \w+", narrow)
+    assert "sampled since 0s ago" in " ".join(narrow.split())
+    wide = explain_page(document, Page(Screen(width=140, color=False))).text()
+    assert "of the time" in wide
+
+
 def test_a_finding_does_not_repeat_the_signals_above_it(reaper, daemon):
     out = reaper("explain", OLD).out
     policies = out[out.index("Policies") : out.index("Vetoes")]
