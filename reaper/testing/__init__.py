@@ -6,6 +6,8 @@
 - `FakeSource`, `FakeProvider` and `FakeNotifier` honour the Protocols of `reaper.plugins` over a scene:
   scripted failures, hanging, acting; they record what they were told. Usable with looptime.
 - Contract suites, one a Protocol, stand in modules of their own.
+- `reaper.testing.studio` is a fake of SageMaker Studio over HTTP, with a real jupyter_server behind it;
+  import it by itself, because it brings aiohttp.
 """
 
 from reaper.testing.builder import WorldBuilder, days, hours, minutes, policy, rules, seconds

@@ -6,34 +6,25 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiobotocore.config import AioConfig  # type: ignore[import-untyped, unused-ignore]
-from aiobotocore.session import get_session  # type: ignore[import-untyped, unused-ignore]
 from botocore.exceptions import (  # type: ignore[import-untyped, unused-ignore]
     ClientError,
     HTTPClientError,
     ReadTimeoutError,
 )
 
-from reaper.testing import hours
-from reaper.testing.studio import App, Studio, running_studio
+from reaper.testing.studio import Studio, running_studio
+from tests.support.studio import ONCE, aws_session, fixture_clock, fixture_studio, key
 
-ONCE = AioConfig(retries={"total_max_attempts": 1}, read_timeout=1)
+__all__ = ["fixture_clock", "fixture_studio"]
+
 SIGNED = (
     "AWS4-HMAC-SHA256 Credential=AKIAFAKE/20260302/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=0"
 )
 
 
-@pytest.fixture(name="studio")
-async def fixture_studio(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Studio]:
-    async with running_studio(deletes_in=hours(1)) as studio:
-        for name, value in studio.environment.items():
-            monkeypatch.setenv(name, value)
-        yield studio
-
-
 @pytest.fixture(name="client")
 async def fixture_client(studio: Studio) -> AsyncIterator[Any]:
-    async with get_session().create_client("sagemaker", config=ONCE) as client:
+    async with aws_session().create_client("sagemaker", config=ONCE) as client:
         yield client
 
 
@@ -41,15 +32,6 @@ async def fixture_client(studio: Studio) -> AsyncIterator[Any]:
 async def fixture_http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
-
-
-def key(app: App) -> dict[str, str]:
-    return {
-        "DomainId": app.domain.id,
-        "UserProfileName": app.owner.name,
-        "AppType": app.type,
-        "AppName": app.name,
-    }
 
 
 @pytest.mark.parametrize(
@@ -111,8 +93,7 @@ async def test_a_call_hangs_until_its_caller_gives_up(studio: Studio, client: An
 
 async def test_the_fake_stops_while_a_call_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     async def ask_in_vain() -> None:
-        config = AioConfig(retries={"total_max_attempts": 1}, read_timeout=60)
-        async with get_session().create_client("sagemaker", config=config) as client:
+        async with aws_session().create_client("sagemaker", config=ONCE) as client:
             with pytest.raises(HTTPClientError):
                 await client.list_apps()
 
@@ -221,3 +202,10 @@ async def test_a_filter_that_the_fake_has_not_fails_the_test(studio: Studio, cli
     with pytest.raises(ClientError, match="LastModifiedTimeAfter"):
         await client.list_endpoints(LastModifiedTimeAfter=0)
     assert studio.pardon()
+
+
+async def test_an_error_that_aws_would_not_answer_fails_the_test(studio: Studio, client: Any) -> None:
+    studio.fail("ListApps", "ResourceInUse")
+    with pytest.raises(ClientError, match="ResourceInUse"):
+        await client.list_apps()
+    assert studio.pardon() == ["ListApps never answers ResourceInUse"]

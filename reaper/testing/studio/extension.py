@@ -15,13 +15,16 @@ four times a second; a server whose own app was deleted stops, as its container 
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import uuid
+from collections.abc import Container
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
@@ -44,6 +47,7 @@ SEPARATOR = "__SAGEMAKER_INTERNAL__"
 CLASSIC = "/jupyter/default/"
 """Base URL of Studio Classic's JupyterServer; a JupyterLab app has none of the doors."""
 LOOK_EVERY_MS = 250
+FORGETTING_S = 5.0
 LIVING = frozenset({"Pending", "InService"})
 
 
@@ -118,42 +122,57 @@ class Gateway:
 
     async def look(self) -> None:
         """End what has lost its app, and start what has waited for it."""
-        try:
-            own, lives = await self.lives()
-        except (OSError, HTTPClientError):
-            return  # the fake stops, and then so does this server
-        if own == "Deleted":
-            self._server.stop()
-            return
-        async with self._lock:
+        async with self._lock:  # what was told before an earlier look's end is out of date
+            try:
+                own, lives = await self.lives()
+            except (OSError, HTTPClientError):
+                return  # the fake stops, and then so does this server
+            if own == "Deleted":
+                self._server.stop()
+                return
+            self._place_terminals([life for life in lives if life.status in LIVING])
             await self._end({life.key for life in lives if life.status in LIVING})
-            self._find_terminals(lives)
             await self._begin({life.key for life in lives if life.status == "InService"})
 
+    def _place_terminals(self, living: list[Life]) -> None:
+        """Tell in which life each image terminal is that was opened since: names are used again."""
+        opened: Any = self._server.web_app.settings["terminal_manager"].terminals
+        self.terminals = {name: life for name, life in self.terminals.items() if name in opened}
+        for name in opened:
+            image, _, rest = name.partition("__")
+            for life in living:
+                if (life.image, life.instance_type) == (image, rest.partition("__")[2]):
+                    self.terminals.setdefault(name, life.key)
+
     async def _end(self, living: set[tuple[str, str]]) -> None:
-        kernels, terminals = self._managers()
-        for kernel_id, life in list(self.kernels.items()):
-            if kernel_id not in kernels:
-                del self.kernels[kernel_id]
-            elif life not in living:
-                await kernels.shutdown_kernel(kernel_id, now=True)
-        for name, life in list(self.terminals.items()):
-            if name not in terminals.terminals:
-                del self.terminals[name]
-            elif life not in living:
-                await terminals.terminate(name, force=True)
+        kernels: Any = self._server.kernel_manager
+        terminals: Any = self._server.web_app.settings["terminal_manager"]
+        lost_kernels = [kernel_id for kernel_id, life in self.kernels.items() if life not in living]
+        lost_terminals = [
+            name
+            for name in terminals.terminals
+            if name.startswith("arn:") and self.terminals.get(name) not in living
+        ]
         for session_id, (_, life) in list(self.waiting.items()):
             if life not in living:
                 del self.waiting[session_id]
+        for kernel_id in lost_kernels:
+            del self.kernels[kernel_id]
+            if kernel_id in kernels:
+                await kernels.shutdown_kernel(kernel_id, now=True)
+        for name in lost_terminals:
+            self.terminals.pop(name, None)
+            if name in terminals.terminals:
+                await terminals.terminate(name, force=True)
+                await self._forgotten(name, terminals.terminals)
 
-    def _find_terminals(self, lives: list[Life]) -> None:
-        living = [life for life in lives if life.status in LIVING]
-        for name in self._managers()[1].terminals:
-            image, _, rest = name.partition("__")
-            instance_type = rest.partition("__")[2]
-            for life in living:
-                if (life.image, life.instance_type) == (image, instance_type):
-                    self.terminals.setdefault(name, life.key)
+    @staticmethod
+    async def _forgotten(name: str, terminals: Container[str]) -> None:
+        """Wait until terminado has read its end too: only then it is not listed any more."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FORGETTING_S):
+                while name in terminals:  # noqa: ASYNC110 -- terminado has no event for it
+                    await asyncio.sleep(0.01)
 
     async def _begin(self, in_service: set[tuple[str, str]]) -> None:
         for session_id, (model, life) in list(self.waiting.items()):
@@ -172,9 +191,6 @@ class Gateway:
                     type="notebook",
                     kernel_id=kernel["id"],
                 )
-
-    def _managers(self) -> tuple[Any, Any]:
-        return self._server.kernel_manager, self._server.web_app.settings["terminal_manager"]
 
 
 GATEWAY = Gateway()
@@ -312,7 +328,7 @@ class AppDoor(APIHandler):
     @web.authenticated
     async def delete(self, name: str) -> None:
         """Delete an app, and what lives in it."""
-        answer = await _asked_for(self, "DELETE", f"apps/{name}")
+        answer = await _asked_for(self, "DELETE", f"apps/{quote(name, safe='')}")
         await GATEWAY.look()
         _pass_on(self, answer)
 

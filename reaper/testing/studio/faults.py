@@ -6,7 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Fault", "Faults", "How", "Refusal", "Request", "Unsupported"]
+__all__ = ["DOOR_OPERATIONS", "Fault", "Faults", "How", "Refusal", "Request", "Unsupported"]
+
+
+DOOR_OPERATIONS = frozenset({"GET apps", "DELETE app"})
+"""What the JupyterServer's own endpoint does, for its faults and in `requests`."""
 
 
 class Refusal(Exception):
@@ -50,7 +54,7 @@ class Fault:
     """Calls that go wrong.
 
     Attributes:
-        operation: Of which operation; `*`: of any.
+        operation: Of which operation; `*`: of any of AWS'.
         how: In what way.
         code: The error's code.
         message: Its message.
@@ -71,9 +75,10 @@ class Fault:
 
     def meets(self, operation: str, parameters: Mapping[str, Any]) -> bool:
         """Tell whether a call goes wrong by it."""
+        any_of_aws = self.operation == "*" and operation not in DOOR_OPERATIONS
         return (
             self.left != 0
-            and self.operation in {"*", operation}
+            and (any_of_aws or self.operation == operation)
             and all(parameters.get(name) == value for name, value in self.when.items())
         )
 

@@ -190,6 +190,8 @@ class Front:
     def _spoil(self, call: _Call, fault: Fault, answer: wire.Answer) -> tuple[wire.Answer, str]:
         match fault.how:
             case How.ERROR:
+                if fault.code not in contract(call.service).errors(call.operation):
+                    self._studio.violations.append(f"{call.operation} never answers {fault.code}")
                 return self._error(call, fault.code, fault.message, fault.status), fault.code
             case How.GARBLE:
                 cut = answer.body[: len(answer.body) // 2] or b'{"'

@@ -24,7 +24,7 @@ from reaper.testing.studio.studio import Studio
 
 __all__ = ["StudioServer", "running_studio_server"]
 
-STARTING_S = 60.0
+STARTING_S = 120.0
 """For the server, a kernel, a shell, a cell: only what is broken takes that long."""
 STOPPING_S = 15.0
 SEPARATOR = "__SAGEMAKER_INTERNAL__"
