@@ -305,13 +305,25 @@ def test_a_shell_that_left_a_job_on_its_pty_is_still_one(proc: FakeProc):
 
 def test_the_oldest_process_that_holds_the_socket_is_the_server(proc: FakeProc):
     proc.tcp(("0100007F:22B8", "00000000:0000", "0A", 777))
-    proc.add(60, start=500, fds={3: "socket:[777]"})
-    proc.add(50, start=400, fds={3: "socket:[777]", 4: "/dev/null"})
-    proc.add(40, start=300, fds={3: "socket:[778]"})
-    proc.add(30, start=200, characters=None)
+    proc.add(50, start=500, fds={3: "socket:[777]"})
+    proc.add(60, start=400, fds={3: "socket:[777]", 4: "/dev/null"})
+    proc.add(70, start=300, fds={3: "socket:[778]"})
+    proc.add(80, start=200, characters=None)
     table = proc.snapshot()
-    assert table.server_listening_on(8888) == 50
+    assert table.server_listening_on(8888) == 60
     assert table.server_listening_on(8889) is None
+
+
+def test_the_open_files_of_others_are_not_listed_once_a_server_is_found(proc: FakeProc):
+    cache = HostCache()
+    proc.tcp(("0100007F:22B8", "00000000:0000", "0A", 777))
+    proc.add(50, fds={3: "socket:[777]"})
+    proc.add(40, fds={3: "socket:[1]"})
+    assert proc.snapshot(cache).server_listening_on(8888) == 50
+    (proc.proc / "40/fd/4").symlink_to("socket:[777]")  # an older one now holds it too: nobody asks
+    assert proc.snapshot(cache).server_listening_on(8888) == 50
+    proc.end(50)
+    assert proc.snapshot(cache).server_listening_on(8888) == 40
 
 
 def test_a_server_on_a_unix_socket_is_found_by_its_path(proc: FakeProc):
