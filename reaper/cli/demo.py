@@ -75,9 +75,13 @@ def play(journal: Path) -> int:
     Raises:
         ReaperError: The Jupyter server or the daemon did not start.
     """
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    for old in journal.parent.glob(f"{journal.name}*"):
-        old.unlink()
+    try:
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        for old in journal.parent.glob(f"{journal.name}*"):
+            old.unlink()
+    except OSError as error:
+        msg = f"the demo's journal {journal} can't be written: {error.strerror or error}"
+        raise ReaperError(msg) from error
     console = Console()
     told: list[signal.Signals] = []
     with tempfile.TemporaryDirectory(prefix="reaper-demo-", ignore_cleanup_errors=True) as directory:

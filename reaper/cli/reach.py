@@ -175,8 +175,10 @@ def named(reach: Reach, resource: str) -> str:
 
     Raises:
         UnknownResource: `self` means nothing here.
-        UsageError: The path fits several kernels; `candidates` has them.
+        UsageError: It is empty; or the path fits several kernels: `candidates` has them.
     """
+    if not resource.strip():  # an unset variable of a script: it must not hold everything
+        raise UsageError("RESOURCE is empty: name one, or 'host' for everything on this machine")
     if resource.startswith(_PATHS):
         return _by_path(reach, resource)
     if resource != "self":

@@ -170,8 +170,11 @@ class _Api:
         only_fields(document, ("resource", "for_s", "for", "why", "id", "source"))
         if "resource" not in document:
             raise bad_field("resource", "is missing: what is to be held? null holds everything")
+        resource = text(document, "resource", longest=4096)
+        if resource is not None and not resource.strip():  # an unset variable of a script
+            raise bad_field("resource", "is empty; null holds everything")
         asked = {
-            "resource": text(document, "resource", longest=4096),
+            "resource": resource,
             "for_s": seconds(document),
             "why": text(document, "why") or "",
             "id": text(document, "id", longest=100),

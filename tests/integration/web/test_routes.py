@@ -93,6 +93,8 @@ class TestRoutes:
         refused = await client.post("/api/v1/holds", json={"for": "2h"})
         assert refused.status == 400
         assert (await problem(refused))["field"] == "resource"
+        refused = await client.post("/api/v1/holds", json={"resource": " ", "for": "2h"})
+        assert (await problem(refused))["detail"] == "'resource' is empty; null holds everything"
         assert (await client.post("/api/v1/holds", json={"resource": None, "for": "2h"})).status == 201
 
     @pytest.mark.parametrize(

@@ -205,6 +205,10 @@ def test_hold_without_for_lasts_two_hours_and_says_how_to_end_it(reaper, daemon)
     ("arguments", "said"),
     [
         (("hold",), "say what to hold"),
+        (("hold", ""), "RESOURCE is empty"),
+        (("hold", " ", "--", "true"), "RESOURCE is empty"),
+        (("release", ""), "RESOURCE is empty"),
+        (("explain", ""), "RESOURCE is empty"),
         (("hold", "new.ipynb", "--for", "90"), "no unit"),
         (("hold", "new.ipynb", "--for", "-1h"), "negative"),
         (("hold", "new.ipynb", "--for", "0s"), "no time at all"),
