@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 import psutil
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 from reaper.errors import ReaperError
 from reaper.testing import hours, minutes
@@ -155,6 +157,26 @@ async def test_what_lives_in_an_app_dies_with_it_and_nothing_else(
     assert system_terminal in await terminals(server)
     assert stays in await kernels(server)
     assert "dies.ipynb" not in [session["path"] for session in await server.get("api/sessions")]
+
+
+@pytest.mark.parametrize("safe", ["", ":/"])
+async def test_an_image_terminal_is_closed_by_its_name_quoted_or_not(
+    safe: str, studio: Studio, server: StudioServer
+) -> None:
+    app = studio.add_app("ann", instance_type="ml.c5.large")
+    name = await server.open_terminal(app)
+    path = URL(f"{server.url}api/terminals/{quote(name, safe=safe)}", encoded=True)
+    async with server.http.get(path) as response:
+        assert (await response.json())["name"] == name
+    token = server.http.cookie_jar.filter_cookies(URL(server.url))["_xsrf"].value
+    async with server.http.delete(path, headers={"X-Xsrftoken": token}) as response:
+        assert response.status == 204
+
+    async def closed() -> bool:
+        return name not in await terminals(server)
+
+    await until(closed, "the terminal closes")
+    studio.delete_app(app)
 
 
 async def test_what_sagemaker_deletes_is_gone_on_the_server_too(studio: Studio, server: StudioServer) -> None:

@@ -366,8 +366,8 @@ def _load_jupyter_server_extension(server: ServerApp) -> None:
     if base == CLASSIC:
         doors += [
             (url_path_join(base, r"/api/sessions"), SessionsDoor),
-            (url_path_join(base, r"/api/terminals/(arn:.+)"), TerminalHandler, terminals),
-            (url_path_join(base, r"/terminals/websocket/(arn:.+)"), TermSocket, shells),
+            (url_path_join(base, r"/api/terminals/(arn(?::|%3A).+)"), TerminalHandler, terminals),
+            (url_path_join(base, r"/terminals/websocket/(arn(?::|%3A).+)"), TermSocket, shells),
             (url_path_join(base, r"/sagemaker/api/apps"), AppsDoor),
             (url_path_join(base, r"/sagemaker/api/apps/([^/]+)"), AppDoor),
         ]
