@@ -18,13 +18,21 @@ from reaper.clients.jupyter.address import ServerAddress
 from reaper.clients.jupyter.wire import clip, error_message
 from reaper.errors import ConfigError
 
-__all__ = ["MAX_BODY_BYTES", "Answer", "BodyTooLong", "ConnectionLost", "Transport", "describe"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "MAX_CONNECTIONS",
+    "Answer",
+    "BodyTooLong",
+    "ConnectionLost",
+    "Transport",
+    "describe",
+]
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """A kernel's entry takes some 180 bytes: this is room for 90,000 of them."""
 
-MAX_CONNECTIONS = 8
-"""At once to one server: a poll asks four things, and a DELETE may hold its connection for 5 s."""
+MAX_CONNECTIONS = 16
+"""At once to one server: a poll asks five things, while eight DELETEs may hold theirs for 5 s."""
 
 KEEP_ALIVE_S = 90.0
 """How long an unused connection is kept: longer than the usual 60 s between polls."""

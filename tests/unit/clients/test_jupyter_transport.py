@@ -16,6 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from reaper.clients.jupyter import Deletion, JupyterClient, ServerAddress, parse_address
+from reaper.clients.jupyter.transport import MAX_CONNECTIONS
 from reaper.errors import (
     ActionDenied,
     ActionUnavailable,
@@ -219,7 +220,22 @@ async def test_calls_at_the_same_time_do_not_mix() -> None:
         answers = await asyncio.gather(*(client.kernels() for _ in range(20)))
         assert answers == [()] * 20
         assert len(server.requests) == 21
-        assert server.connections <= 9
+        assert server.connections <= MAX_CONNECTIONS + 1
+
+
+async def test_kernels_that_take_long_to_end_hold_up_no_look() -> None:
+    """Eight at once are shut down; each may take 5 s to end, and the others' fresh looks must not wait for it."""
+    script = [HANG_ON] * 8 + [EMPTY_LIST] * 5
+    async with scripted(*script) as server, JupyterClient(server.address) as client:
+        slow = [asyncio.ensure_future(client.shutdown_kernel(f"k-{n}")) for n in range(8)]
+        while len(server.requests) < 8:
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            answers = await asyncio.gather(*(client.kernels() for _ in range(5)))
+        assert answers == [()] * 5
+        for one in slow:
+            one.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
 
 
 async def test_a_call_that_is_cancelled_says_so() -> None:
