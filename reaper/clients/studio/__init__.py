@@ -1,0 +1,24 @@
+"""SageMaker Studio: who we are in it, and two doors to the apps of our user profile or space."""
+
+from reaper.clients.studio.apps import SYSTEM, AppModel, app_of_terminal, image_terminal
+from reaper.clients.studio.doors import ApiDoor, CanvasUse, ServerDoor
+from reaper.clients.studio.identity import APP_TYPES, Identity, app_key, own_key, read_identity
+from reaper.clients.studio.saves import Newest, editor_histories, newest_change
+
+__all__ = [
+    "APP_TYPES",
+    "SYSTEM",
+    "ApiDoor",
+    "AppModel",
+    "CanvasUse",
+    "Identity",
+    "Newest",
+    "ServerDoor",
+    "app_key",
+    "app_of_terminal",
+    "editor_histories",
+    "image_terminal",
+    "newest_change",
+    "own_key",
+    "read_identity",
+]
