@@ -289,7 +289,8 @@ async def test_a_jupyterlab_app_has_no_such_door_and_stops_when_it_is_deleted(
     space = studio.add_space("lab", "ann")
     async with running_studio_server(studio, tmp_path, space, app_type="JupyterLab") as server:
         assert server.url.endswith("/jupyterlab/default/")
-        assert json.loads(server.metadata_file.read_text())["SpaceName"] == "lab"
+        told = json.loads(server.metadata_file.read_text())
+        assert (told["SpaceName"], told["UserProfileName"]) == ("lab", "ann")
         async with server.http.get(f"{server.url}sagemaker/api/apps") as response:
             assert response.status == 404
         opened = await server.open_notebook("a.ipynb")

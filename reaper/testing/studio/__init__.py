@@ -20,7 +20,7 @@ from reaper.testing.studio.compute import Endpoint, Job, NotebookInstance
 from reaper.testing.studio.estate import App, Domain, Place, Space, UserProfile
 from reaper.testing.studio.faults import Request
 from reaper.testing.studio.running import running_studio
-from reaper.testing.studio.server import StudioServer, running_studio_server
+from reaper.testing.studio.server import StudioServer, resource_metadata, running_studio_server
 from reaper.testing.studio.studio import Studio
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Studio",
     "StudioServer",
     "UserProfile",
+    "resource_metadata",
     "running_studio",
     "running_studio_server",
 ]

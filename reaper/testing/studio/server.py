@@ -22,7 +22,7 @@ from reaper.errors import ReaperError
 from reaper.testing.studio.estate import App, Space, UserProfile
 from reaper.testing.studio.studio import Studio
 
-__all__ = ["StudioServer", "running_studio_server"]
+__all__ = ["StudioServer", "resource_metadata", "running_studio_server"]
 
 STARTING_S = 120.0
 """For the server, a kernel, a shell, a cell: only what is broken takes that long."""
@@ -182,7 +182,7 @@ async def running_studio_server(
     for place in places.values():
         place.mkdir(parents=True, exist_ok=True)
     metadata_file = places["metadata"] / "resource-metadata.json"
-    metadata_file.write_text(json.dumps(metadata(own)))
+    metadata_file.write_text(json.dumps(resource_metadata(own)))
     environment = {
         "JUPYTER_RUNTIME_DIR": str(places["runtime"]),
         "JUPYTER_CONFIG_DIR": str(places["config"]),
@@ -214,16 +214,19 @@ async def running_studio_server(
         await _end(process)
 
 
-def metadata(app: App) -> dict[str, str]:
-    """Write what /opt/ml/metadata/resource-metadata.json says inside an app."""
-    return {
-        "AppType": app.type,
-        "DomainId": app.domain.id,
-        "SpaceName" if isinstance(app.owner, Space) else "UserProfileName": app.owner.name,
-        "ResourceArn": app.metadata_arn,
-        "ResourceName": app.name,
-        "AppImageVersion": "",
-    }
+def resource_metadata(app: App) -> dict[str, str]:
+    """Write what /opt/ml/metadata/resource-metadata.json says inside an app.
+
+    A private space's names the user profile that owns it too: who goes by that alone asks for the wrong apps.
+    """
+    told = {"AppType": app.type, "DomainId": app.domain.id}
+    if isinstance(app.owner, UserProfile):
+        told["UserProfileName"] = app.owner.name
+    else:
+        told["SpaceName"] = app.owner.name
+        if not app.owner.shared:
+            told["UserProfileName"] = app.owner.owner
+    return {**told, "ResourceArn": app.metadata_arn, "ResourceName": app.name, "AppImageVersion": ""}
 
 
 async def _start(
