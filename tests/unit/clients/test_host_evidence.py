@@ -29,7 +29,7 @@ def use(
 
 
 def tree(*uses: ProcessUse, seconds: float = 60.0, unreadable: tuple[tuple[int, str], ...] = ()) -> TreeUsage:
-    return TreeUsage(seconds=seconds, uses=uses, unreadable=unreadable, new=0, ended=0)
+    return TreeUsage(seconds=seconds, uses=uses, unreadable=unreadable)
 
 
 @pytest.mark.parametrize(
