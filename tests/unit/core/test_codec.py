@@ -4,7 +4,9 @@ import dataclasses
 import importlib
 import json
 import pkgutil
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -48,7 +50,7 @@ def kept() -> list[type]:
 
 
 KEPT = kept()
-SPECIAL = {
+SPECIAL: dict[type, dict[str, Callable[[Maker], Any]]] = {
     Budget: {"window": lambda maker: timedelta(microseconds=1 + maker.number(5) % 86_400_000_000)},
 }
 
@@ -59,7 +61,7 @@ def test_every_kind_reads_back_equal(drawn):
     for kind in KEPT:
         value = Maker(drawn).made(kind, **SPECIAL.get(kind, {}))
         text = json.dumps(to_json(value), sort_keys=True)
-        again = from_json(kind, json.loads(text))
+        again: Any = from_json(kind, json.loads(text))
         assert again == value
         assert json.dumps(to_json(again), sort_keys=True) == text
 
