@@ -44,7 +44,8 @@ from reaper.core.verdict import Finding, Reason, Verdict
 from reaper.core.world import Image, World
 from reaper.errors import JournalError
 from reaper.plugins import Journal, LedgerQuery
-from reaper.testing.journal_tale import MAX_GAP, START, differences, lasting, told
+from reaper.testing.journal_tale import MAX_GAP, START, told
+from reaper.testing.worlds import differences, lasting
 
 __all__ = ["JournalContract"]
 

@@ -2,10 +2,9 @@
 
 # ruff: noqa: PLR2004 - what is chosen by number is said in the arm it leads to
 
-import copy
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -36,9 +35,10 @@ from reaper.core.model import (
     ResourceKey,
     ResourceRef,
 )
-from reaper.core.world import SourceState, World
+from reaper.core.world import World
+from reaper.testing.worlds import as_it_stands
 
-__all__ = ["MAX_GAP", "START", "Tale", "differences", "lasting", "told"]
+__all__ = ["MAX_GAP", "START", "Tale", "told"]
 
 START = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
 """When every tale begins."""
@@ -312,54 +312,8 @@ def told(seed: int, length: int = 40) -> tuple[list[Batch], list[World]]:
         Its batches, and the world before the first and after each: `worlds[k]` is that of batch k.
     """
     tale = Tale(random.Random(seed).randrange)  # noqa: S311 - made up to be told again, not to be a secret
-    batches, worlds = [], [copy.deepcopy(tale.world)]
+    batches, worlds = [], [as_it_stands(tale.world)]
     for _ in range(length):
         batches.append(tale.go_on())
-        worlds.append(copy.deepcopy(tale.world))
+        worlds.append(as_it_stands(tale.world))
     return batches, worlds
-
-
-def differences(one: object, other: object, where: str = "world") -> list[str]:
-    """Name the places in which two worlds differ, with both values; empty: they are equal."""
-    if one == other:
-        return []
-    if is_dataclass(one) and type(one) is type(other):
-        return [
-            found
-            for part in fields(one)
-            for found in differences(
-                getattr(one, part.name), getattr(other, part.name), f"{where}.{part.name}"
-            )
-        ]
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = {**one, **other}
-        return [
-            found for key in keys for found in differences(one.get(key), other.get(key), f"{where}[{key}]")
-        ]
-    return [f"{where}: {one!r} is not {other!r}"]
-
-
-def lasting(world: World, before: datetime) -> World:
-    """Give a world without what pruning up to an instant may drop.
-
-    That is: holds that were over, sources where nothing lives, and of the others how they stood before.
-    """
-
-    def stripped(state: SourceState) -> SourceState:
-        complete_at = state.last_complete_at
-        recent = complete_at is not None and complete_at >= before
-        return replace(
-            state, last_complete_at=complete_at if recent else None, since_complete=state.since_complete[-1:]
-        )
-
-    inhabited = {history.source for history in world.live.values()}
-    return replace(
-        world,
-        holds={
-            name: hold
-            for name, hold in world.holds.items()
-            if hold.expires_at is None or hold.expires_at >= before
-        },
-        sources={name: stripped(state) for name, state in world.sources.items() if name in inhabited},
-        _by_source={},
-    )

@@ -23,7 +23,8 @@ from reaper.journal import SqliteJournal, opening, pruning, reading, snapshot
 from reaper.journal.store import Store
 from reaper.plugins import LedgerQuery
 from reaper.testing.journal_contract import a_look
-from reaper.testing.journal_tale import MAX_GAP, START, differences, lasting
+from reaper.testing.journal_tale import MAX_GAP, START
+from reaper.testing.worlds import differences, lasting
 
 
 def pragma(journal: SqliteJournal, name: str) -> object:
