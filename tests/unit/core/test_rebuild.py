@@ -11,16 +11,17 @@ from hypothesis import given, strategies as st
 from reaper.core.batch import Batch
 from reaper.core.codec import from_json, to_json
 from reaper.core.decide import decide
-from reaper.core.facts import Fact, NoticeGiven, PolicyApplied, fact_from_json, fact_to_json
+from reaper.core.facts import ChildLeft, Fact, NoticeGiven, PolicyApplied, fact_from_json, fact_to_json
 from reaper.core.history import Run
 from reaper.core.model import Poll, Resource, ResourceKey
 from reaper.core.world import Image, Life, World
 from reaper.testing import T0, Scene, WorldBuilder, idle, minutes, rules, seconds
+from reaper.testing.worlds import as_it_stands
 from tests.support.scripts import Played, scripts
 
 
 class Rows:
-    """The least that a journal must keep: it is shown batches one by one, and keeps JSON text alone."""
+    """The least that a journal must keep: it is shown batches one by one, and keeps JSON text and instants alone."""
 
     def __init__(self) -> None:
         self._lives: dict[ResourceKey, dict[str, Any]] = {}
@@ -54,11 +55,10 @@ class Rows:
         for key in batch.delta.seen:
             self._lives[key]["last"] = poll.started_at
         for ref, run in batch.delta.opened:
-            self._lives[ref.key]["runs"][run.signal] = json.dumps(to_json(run))
+            self._lives[ref.key]["runs"][run.signal] = [json.dumps(to_json(run)), run.last_at, run.looks]
         for ref, signal in batch.delta.extended:
-            runs = self._lives[ref.key]["runs"]
-            run = from_json(Run, json.loads(runs[signal]))
-            runs[signal] = json.dumps(to_json(replace(run, last_at=poll.started_at, looks=run.looks + 1)))
+            text, _, looks = self._lives[ref.key]["runs"][signal]
+            self._lives[ref.key]["runs"][signal] = [text, poll.started_at, looks + 1]
 
     def image(self) -> Image:
         lives = tuple(
@@ -67,7 +67,10 @@ class Rows:
                 source=life["source"],
                 first_seen_at=life["first"],
                 last_seen_at=life["last"],
-                runs=tuple(from_json(Run, json.loads(run)) for run in life["runs"].values()),
+                runs=tuple(
+                    replace(from_json(Run, json.loads(text)), last_at=last_at, looks=looks)
+                    for text, last_at, looks in life["runs"].values()
+                ),
             )
             for life in self._lives.values()
         )
@@ -90,7 +93,7 @@ class Rows:
 
     def _matters(self, i: int, fact: Fact) -> bool:
         """A fact of an earlier life with the same ref is none of this one's (but counts in budgets)."""
-        if not isinstance(fact, NoticeGiven | PolicyApplied):
+        if not isinstance(fact, ChildLeft | NoticeGiven | PolicyApplied):
             return True
         return i >= self._of_life.get(fact.ref.key, 0)
 
@@ -99,18 +102,18 @@ EVERY = 5
 
 
 class Journaled(WorldBuilder):
-    """Writes rows as it goes; every few batches it remembers the world as it was, and what the rows gave."""
+    """Writes rows as it goes; every few batches it keeps the world and the rows as they are then."""
 
     def __init__(self, scene: Scene | None = None) -> None:
         super().__init__(scene)
         self.rows = Rows()
-        self.past: list[tuple[World, Image]] = []
+        self.past: list[tuple[World, Rows]] = []
 
     def keep(self, batch: Batch) -> None:
         super().keep(batch)
         self.rows.write(batch)
         if batch.seq % EVERY == 1:
-            self.past.append((deepcopy(self.world), self.rows.image()))
+            self.past.append((as_it_stands(self.world), deepcopy(self.rows)))
 
     def rebuilt(self) -> World:
         return World.restore(self.rows.image(), self.world.max_gap)
@@ -134,8 +137,8 @@ def test_world_from_rows_is_the_world_that_was_lived(played, offsets):
 @given(scripts(builder_type=Journaled))
 def test_any_instant_of_the_past_decides_as_it_did(played):
     """Delete the decisions, and make each again from the evidence that was there, not from what came later."""
-    for lived, image in builder_of(played).past:
-        again = World.restore(image, lived.max_gap)
+    for lived, rows in builder_of(played).past:
+        again = World.restore(rows.image(), lived.max_gap)
         assert again == lived
         assert list(decide(again, played.ruleset, played.now)) == list(
             decide(lived, played.ruleset, played.now)
@@ -146,8 +149,8 @@ def test_any_instant_of_the_past_decides_as_it_did(played):
 def test_a_restart_in_the_middle_changes_nothing_that_comes_after(played, seed):
     """Both worlds see the same looks from there on."""
     builder = builder_of(played)
-    lived, image = builder.past[seed % len(builder.past)]
-    again = World.restore(image, lived.max_gap)
+    lived, rows = builder.past[seed % len(builder.past)]
+    again = World.restore(rows.image(), lived.max_gap)
     at = played.now
     for _ in range(3):
         at += seconds(1 + seed % 200)
