@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from botocore.exceptions import (  # type: ignore[import-untyped, unused-ignore]
+from botocore.exceptions import (
     ClientError,
     HTTPClientError,
     ReadTimeoutError,

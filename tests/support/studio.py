@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from aiobotocore.config import AioConfig  # type: ignore[import-untyped, unused-ignore]
-from aiobotocore.session import get_session  # type: ignore[import-untyped, unused-ignore]
-from botocore.exceptions import ClientError  # type: ignore[import-untyped, unused-ignore]
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import ClientError
 
 from reaper.testing import FakeClock, minutes
 from reaper.testing.studio import App, Studio, running_studio

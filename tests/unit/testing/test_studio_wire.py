@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from botocore.parsers import create_parser  # type: ignore[import-untyped, unused-ignore]
-from botocore.serialize import create_serializer  # type: ignore[import-untyped, unused-ignore]
+from botocore.parsers import create_parser
+from botocore.serialize import create_serializer
 from hypothesis import given, strategies as st
 
 from reaper.testing import T0
