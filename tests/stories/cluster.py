@@ -62,7 +62,7 @@ class Cluster:
     """What the play shows.
 
     Attributes:
-        accounts: What became of the kernels `by hand` and `in notebook`.
+        accounts: What became of the kernels `by hand` (at the default) and `in notebook`.
         busiest: Of each, the highest use of a core in one process, in any window.
         together: Of each, the highest use of all its processes together, in any window.
         processes: How many processes each had.
@@ -94,15 +94,18 @@ async def play_cluster(folder: Path, home: Path) -> Cluster:
         stage.meanwhile(_measure(play))
         environ = environment(home, server)
         reaper = await stack.enter_async_context(reaper_in_process(environ))
-        accountant = Accountant(server, reaper, play.accounts)
-        await accountant.gone({"by hand"})
-        await accountant.gone({"in notebook"}, deadline_s=GIVEN_S)
+        by_hand, in_notebook = (
+            Accountant(server, reaper, {name: play.accounts[name]}) for name in ("by hand", "in notebook")
+        )
+        await by_hand.gone({"by hand"})
+        await by_hand.conclude()
+        await in_notebook.gone({"in notebook"}, deadline_s=GIVEN_S)
         status = reaper.resource(play.accounts["in notebook"].id)
         if status is not None:
             play.kept_at_default = str(status["reason_text"])
             await _raise_the_threshold(reaper, environ)
-            await accountant.gone({"in notebook"})
-        await accountant.conclude()
+            await in_notebook.gone({"in notebook"})
+        await in_notebook.conclude()
     return play
 
 

@@ -22,8 +22,10 @@ from tests.support.jupyter_server import JupyterServer, running_jupyter_async, w
 __all__ = ["Restarts", "play_restarts"]
 
 TIMEOUT = timedelta(seconds=26)
-GRACE = timedelta(seconds=15)
-"""Of `REAPER_APPLY_GRACE`: a restart that granted it anew would keep f16 and f18 for ever, since none lives so long."""
+"""At least; on a machine on which a daemon takes long to start, as long as twelve starts."""
+GRACE = 0.6
+"""So much of the timeout is `REAPER_APPLY_GRACE`: none of the daemons of f16 and f18 lives so long, and a restart that
+granted it anew would keep their kernels for ever."""
 EVERY = 3.0
 """Seconds between two rounds of f18."""
 LIFE = 9.0
@@ -44,6 +46,7 @@ class Restarts:
     """What the play shows.
 
     Attributes:
+        timeout: The idle timeout of all.
         accounts: What became of each kernel.
         due: When each was due: its last activity and the timeout.
         requests: f15: what reached the proxy, as (by which daemon, method and path).
@@ -56,6 +59,7 @@ class Restarts:
         codes: Exit statuses of f18's rounds.
     """
 
+    timeout: timedelta = TIMEOUT
     accounts: dict[str, Account] = field(default_factory=dict)
     due: dict[str, datetime] = field(default_factory=dict)
     requests: list[tuple[int, str]] = field(default_factory=list)
@@ -66,6 +70,11 @@ class Restarts:
     log: dict[str, str] = field(default_factory=dict)
     broken: dict[str, BaseException] = field(default_factory=dict)
     codes: list[int] = field(default_factory=list)
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds after which what has not gone never will."""
+        return self.timeout.total_seconds() + PATIENCE_S
 
     def lives_before_due(self, name: str) -> int:
         """Count the daemons that were started before it was due."""
@@ -86,13 +95,15 @@ async def play_restarts(folder: Path, home: Path) -> Restarts:
     play = Restarts()
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(running_jupyter_async(folder))
+        start = await _takes_to_start(server, home / "trial")
+        play.timeout = timedelta(seconds=round(max(TIMEOUT, 12 * start).total_seconds()))
         for name in ("f15", "f16", "f18"):
             account = play.accounts[name] = Account(await server.start_kernel())
             account.process = kernel_process(server, account.id)
         for name, account in play.accounts.items():
             await server.execute(account.id, "x = 1", deadline_s=PATIENCE_S)
             model = await server.wait_for_state(account.id, "idle")
-            play.due[name] = datetime.fromisoformat(model["last_activity"]) + TIMEOUT
+            play.due[name] = datetime.fromisoformat(model["last_activity"]) + play.timeout
         ends = await asyncio.gather(
             _killed_in_the_act(play, server, home / "f15"),
             _restarted(play, server, home / "f16"),
@@ -112,11 +123,20 @@ async def play_restarts(folder: Path, home: Path) -> Restarts:
     return play
 
 
+async def _takes_to_start(server: JupyterServer, home: Path) -> timedelta:
+    """Measure one start, with a look at a server without kernels."""
+    home.mkdir()
+    began = utc_now()
+    code, out = await command(environment(home, server), "run", "--once")
+    assert code == 0, out
+    return utc_now() - began
+
+
 def _environ(
     play: Restarts, name: str, server: JupyterServer, home: Path, **variables: str
 ) -> dict[str, str]:
-    variables["IDLE_TIMEOUT"] = f"{TIMEOUT.total_seconds():g}s"
-    variables["APPLY_GRACE"] = f"{GRACE.total_seconds():g}s"
+    variables["IDLE_TIMEOUT"] = f"{play.timeout.total_seconds():.0f}s"
+    variables["APPLY_GRACE"] = f"{GRACE * play.timeout.total_seconds():.0f}s"
     home.mkdir(exist_ok=True)
     config = home / "reaper.toml"
     config.write_text(POLICY.format(kernel_id=play.accounts[name].id))
@@ -133,7 +153,7 @@ async def _killed_in_the_act(play: Restarts, server: JupyterServer, home: Path) 
         environ = _environ(play, "f15", server, home, JUPYTER__URL=proxy.url, JUPYTER__TOKEN=server.token)
         proxy.holds_deletes = True
         async with daemon_process(environ, home / "log") as daemon:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(play.patience_s):
                 await proxy.asked_to_delete.wait()
             daemon.kill()
             await daemon.wait()
@@ -152,15 +172,17 @@ async def _settled(home: Path) -> bool:
 
 
 async def _restarted(play: Restarts, server: JupyterServer, home: Path) -> None:
-    """f16: each daemon lives for some seconds, and longer where it also takes longer to come up."""
+    """f16: each daemon lives for some seconds; once it is due, longer where it also takes longer to come up."""
     environ = _environ(play, "f16", server, home)
     starts = play.starts["f16"] = []
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + play.patience_s
     while not await _gone(play, "f16", server) and time.monotonic() < end:
         starts.append(utc_now())
         async with daemon_process(environ, home / "log"):
             await wait_until(lambda: _up(home, len(starts)), what="it is up", deadline_s=PATIENCE_S)
-            lives_for = max(LIFE, 2 * (utc_now() - starts[-1]).total_seconds())
+            up_at = utc_now()
+            took = (up_at - starts[-1]).total_seconds()
+            lives_for = max(LIFE, 2 * took) if up_at > play.due["f16"] else LIFE
             await patiently(lambda: _gone(play, "f16", server), deadline_s=lives_for)
 
 
@@ -173,7 +195,7 @@ async def _once_and_again(play: Restarts, server: JupyterServer, home: Path) -> 
     """f18."""
     environ = _environ(play, "f18", server, home)
     starts = play.starts["f18"] = []
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + play.patience_s
     while not await _gone(play, "f18", server) and time.monotonic() < end:
         starts.append(utc_now())
         code, out = await command(environ, "run", "--once")
