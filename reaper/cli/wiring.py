@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from reaper.clients.host import Thresholds
 from reaper.clock import Clock, SystemClock
 from reaper.config import Settings, build_ruleset, check_override, show, underlying
+from reaper.config.presets import PRESETS
 from reaper.config.values import scheme_of
 from reaper.core.facts import SettingChanged
 from reaper.core.ruleset import Ruleset
@@ -87,9 +89,17 @@ def _setup(settings: Settings) -> Setup:
 
 
 def _providers(settings: Settings, clock: Clock) -> tuple[Provider, ...]:
-    jupyter = settings.jupyter
-    options = JupyterOptions(
-        urls=tuple(url.get_secret_value() for url in jupyter.url),
+    jupyter: Provider = load("reaper.providers", "jupyter")(_jupyter_options(settings), clock)
+    if settings.provenance.preset != "studio":
+        return (jupyter,)
+    studio: Provider = load("reaper.providers", "studio")(_studio_options(settings), clock)
+    return jupyter, studio
+
+
+def _jupyter_options(settings: Settings) -> JupyterOptions:
+    jupyter, preset = settings.jupyter, settings.provenance.preset
+    return JupyterOptions(
+        urls=_urls(settings),
         token=jupyter.token,
         ca_file=jupyter.ca_file,
         verify=jupyter.verify,
@@ -98,15 +108,40 @@ def _providers(settings: Settings, clock: Clock) -> tuple[Provider, ...]:
         terminal_output=jupyter.terminal_output == "activity",
         require_process_evidence=jupyter.require_process_evidence,
         start_grace=settings.start_grace,
-        thresholds=Thresholds(
-            core_per_process=jupyter.process.core,
-            core_per_tree=jupyter.process.tree_core,
-            io_bytes_per_second=jupyter.process.io,
-            min_interval=jupyter.process.interval.total_seconds(),
-        ),
+        thresholds=_thresholds(settings),
+        metadata_file=settings.studio.metadata_file if PRESETS[preset].metadata else None,
     )
-    provider: Provider = load("reaper.providers", "jupyter")(options, clock)
-    return (provider,)
+
+
+def _studio_options(settings: Settings) -> Any:
+    from reaper.providers.studio import StudioOptions
+
+    jupyter = settings.jupyter
+    return StudioOptions(
+        metadata_file=settings.studio.metadata_file,
+        apps=settings.studio.apps,
+        urls=_urls(settings),
+        token=jupyter.token,
+        ca_file=jupyter.ca_file,
+        verify=jupyter.verify,
+        runtime_dirs=jupyter.runtime_dirs,
+        aws_interval=settings.aws.poll_interval,
+        thresholds=_thresholds(settings),
+    )
+
+
+def _urls(settings: Settings) -> tuple[str, ...]:
+    return tuple(url.get_secret_value() for url in settings.jupyter.url)
+
+
+def _thresholds(settings: Settings) -> Thresholds:
+    process = settings.jupyter.process
+    return Thresholds(
+        core_per_process=process.core,
+        core_per_tree=process.tree_core,
+        io_bytes_per_second=process.io,
+        min_interval=process.interval.total_seconds(),
+    )
 
 
 def _notifiers(settings: Settings) -> tuple[Notifier, ...]:

@@ -12,6 +12,7 @@ __all__ = ["PRESETS", "PresetInfo", "detect", "policy_tables", "require"]
 
 _KERNELS = {"name": "idle-kernels", "kind": "jupyter.kernel", "rule": "idle", "action": "shutdown"}
 _TERMINALS = {"name": "idle-terminals", "kind": "jupyter.terminal", "rule": "idle", "action": "shutdown"}
+_APPS = {"name": "idle-apps", "kind": "studio.app", "rule": "idle", "action": "delete"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +35,9 @@ class PresetInfo:
 PRESETS: dict[str, PresetInfo] = {
     "jupyter": PresetInfo(meaning="Jupyter servers on any host", tables=(_KERNELS, _TERMINALS)),
     "studio": PresetInfo(
-        meaning="a SageMaker Studio app; so far its Jupyter server only",
+        meaning="a SageMaker Studio app: kernels, then image terminals, then the apps that they lived in",
         metadata=True,
-        tables=(_KERNELS, _TERMINALS),
+        tables=(_KERNELS, _TERMINALS, _APPS),
     ),
     "notebook-instance": PresetInfo(
         meaning="a SageMaker notebook instance; so far its Jupyter server only",

@@ -61,16 +61,17 @@ def test_auto_does_without_a_metadata_file_that_can_not_be_read(given: Given) ->
     assert "can't be read" in settings.provenance.warnings[0]
 
 
-@pytest.mark.parametrize("preset", ["studio", "notebook-instance"])
-def test_what_needs_sagemaker_says_so(given: Given, preset: str) -> None:
+@pytest.mark.parametrize(("preset", "policies"), [("studio", 3), ("notebook-instance", 2)])
+def test_what_needs_sagemaker_says_so(given: Given, preset: str, policies: int) -> None:
     path = given.folder / "metadata.json"
     [(where, message)] = given.errors(PRESET=preset, STUDIO__METADATA_FILE=str(path))
     assert where == "REAPER_PRESET"
     assert f"'{preset}' needs {path}, which is not there" in message
     path.write_text("{}", encoding="utf-8")
-    assert len(build_ruleset(given.load(PRESET=preset, STUDIO__METADATA_FILE=str(path))).policies) == 2
+    settings = given.load(PRESET=preset, STUDIO__METADATA_FILE=str(path))
+    assert len(build_ruleset(settings).policies) == policies
 
 
 def test_auto_never_picks_what_owns_a_power_switch() -> None:
     touched = {table["kind"].partition(".")[0] for preset in PRESETS.values() for table in preset.tables}
-    assert touched == {"jupyter"}
+    assert touched == {"jupyter", "studio"}
