@@ -55,12 +55,14 @@ def plan(
 
     reach = open_reach(journal)
     document = reach.plan()
+    status = reach.status()  # after it: a plan is decided anew
+    document["paused"] = status["paused"]
     if out is not None:
         _keep(document, out)
     if output is Format.JSON:
         emit_json(document)
     else:
-        _in_the_way(reach.status(), page(document, Page())).show()
+        _in_the_way(status, page(document, Page())).show()
     if out is not None:
         note(f"written to {out}, good until {document['expires_at']}: reaper apply {out}")
 

@@ -104,7 +104,7 @@ def plan() -> Schema:
             "items": list_of(item),
             "totals": totals,
         },
-        optional=DAEMON,
+        optional={"paused": said(FLAG, "the kill switch is on, so that nothing is to be done"), **DAEMON},
     )
 
 

@@ -100,7 +100,7 @@ async def test_what_outlives_its_server_is_ended_too(tmp_path):
 
 def test_a_journal_that_can_not_be_made_is_said_in_a_line(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ReaperError, match="journal .* can't be written"):
+    with pytest.raises(ReaperError, match=r"journal .* can't be written"):
         demo.play(tmp_path / "file" / "journal.db")
 
 

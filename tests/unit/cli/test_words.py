@@ -10,6 +10,7 @@ from reaper.cli.explain import page as explain_page
 from reaper.cli.output import Page, Screen
 from reaper.cli.status import page as status_page
 from tests.unit.cli.stage import GONE, NEW, OLD, SERVER
+from tests.unit.cli.test_with_daemon import valid
 
 PLAIN = Screen(width=None, color=False)
 
@@ -74,6 +75,7 @@ def test_plan_says_what_stands_in_the_way(reaper, daemon):
         assert "1 would go but for a veto (held): 'reaper status' shows it" in out
         reaper("pause", "--why", "board")
         assert "PAUSED until 'reaper resume', by " in reaper("plan").out
+        assert valid("plan", reaper("plan", "-o", "json").json)["paused"] is True
     finally:
         reaper("resume")
         reaper("release", "old.ipynb")
