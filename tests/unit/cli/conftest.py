@@ -12,7 +12,9 @@ import pytest
 
 from reaper.cli import offline
 from reaper.cli.app import main
+from reaper.cli.client import Client
 from reaper.clock import SystemClock
+from reaper.config.places import ListenAddress
 from reaper.core.ruleset import Mode
 from reaper.journal import MemoryJournal, journal_at
 from tests.unit.cli.stage import Stage, fill, ruleset
@@ -50,7 +52,9 @@ def reaper(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # not longer: its looks grow old, and after three minutes nothing is to be reaped
 def _shared_stage() -> Iterator[Stage]:
     with (
         TemporaryDirectory(prefix="reaper-stage-") as folder,
@@ -63,6 +67,9 @@ def _shared_stage() -> Iterator[Stage]:
 def daemon(_shared_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """A daemon in dry-run mode that answers. What a test changes it must change back."""
     monkeypatch.setenv("REAPER_LISTEN", f"unix:{_shared_stage.socket}")
+    Client(ListenAddress(path=_shared_stage.socket)).get(
+        "/api/v1/plan"
+    )  # decides anew: no hold of the test before
     return _shared_stage
 
 
