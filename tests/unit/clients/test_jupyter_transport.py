@@ -42,6 +42,7 @@ class ScriptedServer:
             early is followed by closing the connection.
         requests: The heads of all requests, as they came.
         connections: How many connections were made.
+        open: How many of them are still there.
         asked: Set by the first request.
     """
 
@@ -49,6 +50,7 @@ class ScriptedServer:
     port: int = 0
     requests: list[str] = field(default_factory=list)
     connections: int = 0
+    open: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -57,6 +59,7 @@ class ScriptedServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         try:
             while True:
                 self.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
@@ -73,6 +76,7 @@ class ScriptedServer:
             pass
         finally:
             writer.close()
+            self.open -= 1
 
 
 def is_whole(answer: bytes) -> bool:
@@ -88,6 +92,8 @@ async def scripted(*script: bytes | None) -> AsyncIterator[ScriptedServer]:
     async with server:
         scripted_server.port = server.sockets[0].getsockname()[1]
         yield scripted_server
+        while scripted_server.open:  # `wait_closed` does not wait for them before Python 3.12
+            await asyncio.sleep(0.01)
 
 
 def kinds(server: ScriptedServer) -> list[str]:
