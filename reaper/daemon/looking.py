@@ -210,7 +210,9 @@ class Looking:
             elif (baseline := _baseline_at(decision, history)) is not None and watch.last_at < baseline:
                 watch.sooner(baseline)
             elif watch.source.interval is not None and decision.due_at is not None:
-                watch.sooner(max(decision.due_at, now))  # a source that is seldom looked at: fresh when it is due
+                watch.sooner(
+                    max(decision.due_at, now)
+                )  # a source that is seldom looked at: fresh when it is due
             if _work_ended_or_unseen(before.get(decision.ref.key), decision):
                 watch.sooner(max(watch.last_at + AFTER_WORK, now))
 
