@@ -5,7 +5,6 @@ That peer may be a local process, such as the Jupyter server that relays for a b
 
 - the Jupyter server on a kernel's own ports (they stand in its connection file), and anybody else
   there: consoles, several clients;
-- we ourselves, who look at a Jupyter server that runs in another one's terminal;
 - both ends in the same tree: a local cluster's scheduler and workers, a debugger. So what a Jupyter
   server's child serves through the server is asked of that child, not of the server.
 
@@ -13,12 +12,10 @@ Not seen: what is served on a unix socket, pages that poll and hang up between t
 processes of the tree that have a network namespace of their own.
 """
 
-import os
 from collections.abc import Collection
 
 from reaper.clients.host.evidence import Evidence
 from reaper.clients.host.processes import ProcessKey, ProcessTable
-from reaper.clients.host.procfs import OpenFiles
 from reaper.clients.host.sockets import Sockets
 
 __all__ = ["served_peers"]
@@ -68,8 +65,7 @@ def served_peers(
             open_sockets[key.pid] = files.sockets
     if not unreadable:
         elsewhere.update(candidates.difference(*open_sockets.values()))
-    mine = table.files.open_files(os.getpid()) or OpenFiles()
-    served = _served(sockets, candidates, open_sockets, mine.sockets)
+    served = _served(sockets, candidates, open_sockets)
     unnamed = {pid for pid, ports in table.kernel_ports().items() if ports is None}
     doubtful = {port for port, holders in served.items() if holders & unnamed}
     certain = sorted(served.keys() - doubtful)
@@ -100,7 +96,6 @@ def _served(
     sockets: Sockets,
     candidates: Collection[int],
     open_sockets: dict[int, frozenset[int]],
-    mine: frozenset[int],
 ) -> dict[int, set[int]]:
     """Find the tree's ports that have a peer outside of it, each with the processes that hold it."""
     ours = frozenset().union(*open_sockets.values())
@@ -108,7 +103,7 @@ def _served(
     for inode in ours.intersection(candidates):
         for connection in sockets.peers_of(inode):
             accepted_by_another = connection.inode != 0 and connection.inode not in ours
-            if not accepted_by_another and sockets.other_end(connection) not in ours | mine:
+            if not accepted_by_another and sockets.other_end(connection) not in ours:
                 holders = {pid for pid, inodes in open_sockets.items() if inode in inodes}
                 served.setdefault(sockets.listeners[inode].port, set()).update(holders)
                 break

@@ -1,7 +1,6 @@
 """Whom a tree serves, on made-up tables of sockets."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -56,20 +55,6 @@ def test_a_local_relay_counts_as_a_peer(proc: FakeProc):
         (at(HERE, 6006), at(HERE, 4000), CONNECTED, 511),
         (at(HERE, 4000), at(HERE, 6006), CONNECTED, 600),
     )
-    assert look(proc).activity == "active"
-
-
-def test_we_ourselves_are_no_peer(proc: FakeProc):
-    """A Jupyter server that somebody started in a terminal is looked at too, over a connection that is kept."""
-    proc.add(os.getpid(), fds={3: "socket:[700]"})
-    connected = [
-        SERVED,
-        (at(HERE, 6006), at(HERE, 4000), CONNECTED, 511),
-        (at(HERE, 4000), at(HERE, 6006), CONNECTED, 700),
-    ]
-    proc.tcp(*connected)
-    assert look(proc).activity == "idle"
-    proc.tcp(*connected, (at(HERE, 6006), at(BROWSER, 4000), CONNECTED, 511))
     assert look(proc).activity == "active"
 
 
