@@ -51,7 +51,7 @@ spelling: $(VENV)/.full
 	$(BIN)/codespell
 
 shell:
-	@if command -v shellcheck >/dev/null 2>&1; then shellcheck .ci/run; \
+	@if command -v shellcheck >/dev/null 2>&1; then shellcheck .ci/run lcc/*.sh reaper/cli/templates/*.sh; \
 	else echo "shellcheck is not installed: shell scripts not checked (.ci/run installs it)"; fi
 
 bench: $(VENV)/.full  ## measure speed and size, print the table
@@ -61,8 +61,8 @@ docs: $(VENV)/.full  ## generate the reference pages, build the site into site/
 	$(BIN)/python docs/generate.py
 	$(BIN)/zensical build --clean --strict
 
-bundle:  ## (comes with the Studio work) an archive that installs without internet
-	@echo "make bundle: not there yet; it comes with the SageMaker Studio installation" >&2; exit 2
+bundle: $(DEMO_ENV)  ## an archive that installs without internet, into dist/; PYTHON=... is packed into it
+	@$(BIN)/python -m lcc.bundle $(if $(findstring command,$(origin PYTHON)),--pack '$(PYTHON)') $(ARGS)
 
 venv: $(VENV)/.full  ## the full environment, and nothing else
 
@@ -71,7 +71,8 @@ lock:  ## write .ci/lock*.txt anew from pyproject.toml; ARGS=--upgrade takes the
 	.cache/lock/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: $(UV)
 	@echo hatchling | $(LOCK) --extra test --extra dev --extra docs - pyproject.toml -o .ci/lock.txt $(ARGS)
 	@echo hatchling | $(LOCK) --extra demo -c .ci/lock.txt - pyproject.toml -o .ci/lock-demo.txt $(ARGS)
-	@if grep -nE '://|file:|index|find-links|@' .ci/lock.txt .ci/lock-demo.txt; then \
+	@echo pip | $(LOCK) -c .ci/lock.txt - pyproject.toml -o .ci/lock-run.txt $(ARGS)
+	@if grep -nE '://|file:|index|find-links|@' .ci/lock*.txt; then \
 	  echo "make lock: a lock file names an address; names, versions and hashes only" >&2; exit 1; fi
 
 clean:  ## remove what was built, not the environment

@@ -6,11 +6,12 @@ does. A new page is a function that gives its text and a line in `PAGES`.
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # as it is for a script; a test loads this file from elsewhere
 
-from pages import commands, documents, environment, metrics, plugins, reasons, settings
+from pages import commands, documents, environment, lifecycle, metrics, plugins, reasons, settings
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,6 +23,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/json.md": documents.json_page,
     "docs/reference/plugins.md": plugins.plugins_page,
     "systemd/reaper.env": environment.environment_file,
+    **{f"lcc/{target}.sh": partial(lifecycle.lifecycle_script, target) for target in lifecycle.TARGETS},
 }
 """Each page with what makes it."""
 

@@ -20,7 +20,7 @@ from reaper.cli.output import emit, note
 from reaper.core.ruleset import Mode
 from reaper.errors import UsageError
 
-__all__ = ["LONGEST", "Target", "app", "create_call", "render_script", "template"]
+__all__ = ["LONGEST", "Target", "app", "create_call", "default_variables", "render_script", "template"]
 
 LONGEST = 16_384
 """Characters in base64 that a lifecycle script may have, says SageMaker's own service model."""
@@ -138,11 +138,7 @@ def render(
         --bundle s3://my-bucket/idle-reaper-bundle.tar.gz --sha256 SUM
       reaper lcc render --target code-editor --create idle-reaper
     """  # noqa: D301 - click's mark for lines to leave alone
-    variables = {
-        "REAPER_MODE": mode.value,
-        "REAPER_PRESET": _PLACES[target].preset,
-        "REAPER_IDLE_TIMEOUT": idle_timeout,
-    }
+    variables = default_variables(target) | {"REAPER_MODE": mode.value, "REAPER_IDLE_TIMEOUT": idle_timeout}
     if notify:
         variables["REAPER_NOTIFY"] = _list(notify)
     variables |= _assignments(settings or [])
@@ -157,6 +153,15 @@ def render(
         note("a dry run: the daemon will only tell what it would do; --mode enforce has it act")
     if notify:
         note("whoever may describe the lifecycle configuration can read its addresses")
+
+
+def default_variables(target: Target) -> dict[str, str]:
+    """Give the settings that a script has in any case."""
+    return {
+        "REAPER_MODE": Mode.DRY_RUN.value,
+        "REAPER_PRESET": _PLACES[target].preset,
+        "REAPER_IDLE_TIMEOUT": "120m",
+    }
 
 
 def render_script(
@@ -198,7 +203,7 @@ def render_script(
         f"COMMAND={place.command}",
         *(f"export {name}={_quoted(name, value)}" for name, value in variables.items()),
     ]
-    heading = [f"# idle-reaper in {place.title}"]
+    heading = [f"# idle-reaper in {place.title}; written by reaper lcc render"]
     if _SPECIAL.search("".join([bundle, *variables.values()])):
         heading.append("# shellcheck disable=SC1003,SC2016,SC2089,SC2090 # settings mean just what they say")
     script = _replaced(template("lifecycle.sh"), "heading", heading)

@@ -124,6 +124,7 @@ from_bundle() {
   fi
   "${AS[@]}" nice bash install.sh "$ROOT/venv" ${PYTHON:+"$PYTHON"} || die 'the bundle could not be installed (see above)'
   cd /
+  rm -rf "$ROOT/unpacked" "$archive"
 }
 
 from_index() {

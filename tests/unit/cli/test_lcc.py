@@ -1,5 +1,6 @@
 """`reaper lcc render`: what is written is what was asked for, safe to run, and taken by SageMaker."""
 
+import json
 import os
 import re
 import shlex
@@ -229,6 +230,19 @@ def test_the_call_is_one_that_aws_knows(reaper, target, app_type):
     assert limit.shape_for("StudioLifecycleConfigContent").metadata["max"] == LONGEST
     name = next(value for key, value in parameters.items() if key.endswith("Name"))
     assert re.fullmatch(limit.shape_for("StudioLifecycleConfigName").metadata["pattern"], name)
+
+
+def test_the_page_attaches_it_as_aws_wants_it():
+    page = (ROOT / "docs/how-to/install-in-studio.md").read_text(encoding="utf-8")
+    settings = json.loads(page.partition("settings.json <<'END'\n")[2].partition("\nEND\n")[0])
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    shape = model.operation_model("UpdateDomain").input_shape
+    assert shape is not None
+    parameters = {"DomainId": "d-EXAMPLE", "DefaultUserSettings": settings}
+    report = botocore.validate.ParamValidator().validate(parameters, shape)
+    assert not report.has_errors(), report.generate_report()
+    for app in settings.values():
+        assert app["LifecycleConfigArns"] == [app["DefaultResourceSpec"]["LifecycleConfigArn"]]
 
 
 def test_nothing_is_run(reaper, monkeypatch, tmp_path):

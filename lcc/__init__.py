@@ -1,0 +1,1 @@
+"""Lifecycle scripts for SageMaker, and what builds the archive that they install from."""
