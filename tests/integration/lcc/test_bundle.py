@@ -19,7 +19,8 @@ def contents(built: Built) -> dict[str, bytes]:
 
 def test_it_holds_what_it_says(built):
     files = contents(built)
-    listed = dict(reversed(line.split("  ", 1)) for line in files.pop("SHA256SUMS").decode().splitlines())
+    sums = [line.split("  ", 1) for line in files.pop("SHA256SUMS").decode().splitlines()]
+    listed = {name: digest for digest, name in sums}
     assert listed == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     fields = dict(line.split("=", 1) for line in files["MANIFEST"].decode().splitlines())
     assert built.path.name == f"idle-reaper-bundle-{__version__}-{fields['python']}-{fields['arch']}.tar.gz"

@@ -56,7 +56,7 @@ def test_the_locks_agree():
     def pins(name: str) -> dict[str, str]:
         text = LOCK.with_name(name).read_text(encoding="utf-8")
         lines = [line.split()[0] for line in text.splitlines() if "==" in line and not line.startswith("#")]
-        return dict(line.split("==") for line in lines)  # type: ignore[misc]  # two parts, by the line above
+        return dict(line.split("==") for line in lines)  # two parts, by the line above
 
     run, tested = pins("lock-run.txt"), pins("lock.txt")
     assert {name: version for name, version in run.items() if tested.get(name) != version} == {
@@ -108,7 +108,7 @@ def test_the_manifest_names_what_a_host_must_have():
 
 def test_equal_folders_make_equal_archives(tmp_path):
     """Whenever, by whomever and in whatever order they were written."""
-    digests = []
+    digests, archive = [], tmp_path
     for number, order in enumerate((("b/x", "a", "b/y"), ("a", "b/y", "b/x"))):
         folder = tmp_path / f"folder-{number}"
         (folder / "b").mkdir(parents=True)
