@@ -57,7 +57,7 @@ def test_the_watcher_takes_the_daemon_along(place, tmp_path):
     assert place.ended().endswith("Z stopped\n")
 
 
-@pytest.mark.parametrize("holder", ["999999999", str(os.getpid())])
+@pytest.mark.parametrize("holder", ["999999999", str(os.getpid())], ids=["gone", "somebody else"])
 def test_a_lock_that_was_left_behind(place, tmp_path, holder):
     """By a process that is gone, or whose number somebody else has now."""
     place.folder.mkdir()
