@@ -20,6 +20,7 @@ from reaper.core.verdict import Reason, Verdict
 from reaper.core.world import World
 
 __all__ = [
+    "PLAN_LIFETIME",
     "explain_document",
     "hold_document",
     "holds_document",

@@ -14,6 +14,7 @@ from reaper.core.history import History
 from reaper.core.model import Hold, HoldMatcher, ResourceRef
 from reaper.core.naming import qualified, resolve
 from reaper.core.report import (
+    PLAN_LIFETIME,
     decision_document,
     explain_document,
     holds_document,
@@ -31,6 +32,7 @@ __all__ = ["DaemonControl", "ambiguous"]
 
 LONGEST_HOLD = timedelta(days=30)
 _ROWS_AT_ONCE = 100
+_CLOCKS_AGREE = timedelta(minutes=5)
 _STUCK = 60.0
 """Seconds without a round of the loop after which we no longer call ourselves alive."""
 
@@ -305,7 +307,8 @@ def _lasting(request: Mapping[str, object], default: timedelta | None) -> timede
 
 def _plan_items(document: Mapping[str, object], now: datetime) -> list[tuple[ResourceRef, str]]:
     try:
-        expires = instant_from_text(str(document["expires_at"]))
+        made_at = instant_from_text(str(document["at"]))
+        expires = min(instant_from_text(str(document["expires_at"])), made_at + PLAN_LIFETIME)
         items = document["items"]
         if document["schema"] != 1 or not isinstance(items, list):
             msg = "schema is not 1 or items is no list"
@@ -314,11 +317,13 @@ def _plan_items(document: Mapping[str, object], now: datetime) -> list[tuple[Res
     except (KeyError, TypeError, ValueError) as error:
         msg = f"this is no plan of 'reaper plan --out' ({type(error).__name__}: {error})"
         raise UsageError(msg) from None
-    if now >= expires:
-        msg = (
-            f"the plan expired {format_duration(now - expires)} ago: make a new one with 'reaper plan --out'"
+    if made_at > now + _CLOCKS_AGREE:
+        raise ControlError(
+            f"the plan was made at {to_json(made_at)}, which is still to come: whose clock is wrong?"
         )
-        raise ControlError(msg)
+    if now >= expires:
+        ago = format_duration(timedelta(seconds=round((now - expires).total_seconds())))
+        raise ControlError(f"the plan expired {ago} ago: make a new one with 'reaper plan --out'")
     return found
 
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from reaper.core.codec import to_json
 from reaper.daemon.control import DaemonControl
-from reaper.errors import UsageError
+from reaper.errors import ControlError, UsageError
 from reaper.plugins import Caller
 from reaper.testing import hours, idle, minutes
 from tests.unit.daemon.rig import Rig, passing
@@ -58,3 +59,18 @@ async def test_an_unknown_name_is_a_usage_error():
         await passing(minutes(1).total_seconds())
         with pytest.raises(UsageError, match="nothing"):
             await DaemonControl(daemon).explain("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("made", "says"), [(-hours(25), "expired 1h ago"), (hours(1), "still to come")], ids=["old", "future"]
+)
+async def test_a_plan_lasts_a_day_whatever_it_says_of_itself(made, says):
+    rig = Rig()
+    rig.scene.add("a", {"execution_state": idle(rig.now - hours(3))})
+    async with rig.running() as daemon:
+        await passing(5)
+        control = DaemonControl(daemon)
+        document = await control.plan()
+        changed = {**document, "at": to_json(rig.now + made), "expires_at": to_json(rig.now + hours(999))}
+        with pytest.raises(ControlError, match=says):
+            await control.apply(changed, ADA)
