@@ -156,8 +156,8 @@ async def test_a_job_that_was_left_by_exit_is_the_terminals_work(jupyter: Jupyte
 
 
 @pytest.mark.timeout(180)
-async def test_an_idle_dask_cluster_is_idle(jupyter: JupyterServer, host: Looker):
-    """f2: its processes chat with each other all the time, over sockets that listen."""
+async def test_a_dask_cluster_serves_nobody_until_somebody_comes(jupyter: JupyterServer, host: Looker):
+    """f2: its processes chat with each other all the time, over sockets that listen; its CPU time is the story's."""
     kernel_id = await jupyter.idle_kernel()
     root = host.table().find_kernel(kernel_id)
     assert root is not None
@@ -172,10 +172,7 @@ async def test_an_idle_dask_cluster_is_idle(jupyter: JupyterServer, host: Looker
         deadline_s=120,
     )
     assert len(host.table().tree(root)) >= 4
-    # Five seconds, as in earnest: the workers start up and settle, and their chat comes in bursts.
-    seen = await wait_until(lambda: _idle(host, root), what="an idle cluster", deadline_s=60)
-    assert isinstance(seen, Evidence)
-    assert "served_ports" not in seen.value
+    assert served_peers(host.table(), root).activity == "idle"
     _, writer = await asyncio.open_connection("127.0.0.1", json.loads(ports))  # somebody at the dashboard
     assert served_peers(host.table(), root).activity == "active"
     writer.close()
@@ -184,8 +181,3 @@ async def test_an_idle_dask_cluster_is_idle(jupyter: JupyterServer, host: Looker
         kernel_id, "future = client.submit(lambda: [sum(range(1000)) for _ in iter(int, 1)])"
     )
     assert (await judge(host, root)).activity == "active"
-
-
-async def _idle(host: Looker, root: ProcessKey) -> Evidence | None:
-    seen = await judge(host, root, seconds=5)
-    return seen if seen.activity == "idle" else None
