@@ -12,10 +12,12 @@ from reaper.errors import JournalCorrupt, JournalError, JournalFull, JournalLock
 __all__ = ["RESCUE", "cannot_write", "legible", "translate", "translated"]
 
 RESCUE = (
-    "Nothing was deleted. Stop reaper and move the file aside (a new one is made: what Jupyter itself remembers of "
-    "idleness survives, holds and notices do not), put a backup in its place (journal.db.bak-*), or save what can "
-    "be read with `sqlite3 FILE .recover`"
+    "Nothing was deleted. Stop reaper and move the file aside, and with it those of the same name that end in -wal and "
+    "-shm (a new journal is made: what Jupyter itself remembers of idleness survives, holds and notices do not); then "
+    "put a backup in its place if there is one (journal.db.bak-*), or save what can be read with "
+    "`sqlite3 FILE .recover`"
 )
+"""With its write-ahead log beside it, which is another file's, a backup would be damaged too."""
 
 # Primary result codes of sqlite3.h; the low byte of an extended one.
 _PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _AUTH, _FORMAT, _NOTADB = (
@@ -81,7 +83,7 @@ def legible(path: Path | str, connection: sqlite3.Connection | None = None) -> I
     try:
         with translated(path, connection):
             yield
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
         what = f"{type(error).__name__}: {error}{_damage(connection)}"
         raise JournalCorrupt(f"the journal {path} holds what can't be read: {what}. {RESCUE}") from error
 

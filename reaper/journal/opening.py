@@ -137,7 +137,8 @@ def _version(connection: sqlite3.Connection, path: Path, ours: int) -> int:
     if version > ours:
         raise JournalSchema(
             f"the journal {path} was written by a newer reaper: it has version {version}, this one knows up to {ours}. "
-            "Use that reaper, or restore the backup it made before its upgrade (*.bak-v*)"
+            "Use that reaper, or put back the backup that it made before its upgrade (*.bak-v*), with nothing of the "
+            "newer one beside it (-wal, -shm)"
         )
     return int(version)
 

@@ -43,26 +43,30 @@ def prepare_folder(path: Path) -> None:
     """Make the folders a journal is to lie in, closed to others.
 
     Raises:
-        JournalFull: That can't be done, or something stands in the way.
+        JournalFull: That can't be done, something stands in the way, or we may not even look.
     """
+    try:
+        _make_folders(path.parent)
+        if path.is_dir():
+            raise cannot_write(path, "it is a folder: name the file in it")
+        for suffix in _COMPANIONS:
+            beside = path.with_name(path.name + suffix)
+            if beside.is_symlink():
+                raise cannot_write(
+                    path, f"{beside} is a symbolic link, and links are not followed: name the file itself"
+                )
+    except OSError as error:
+        raise cannot_write(path, f"{error.filename}: {error.strerror}") from error
+
+
+def _make_folders(wanted: Path) -> None:
     missing = []
-    for folder in (path.parent, *path.parent.parents):
+    for folder in (wanted, *wanted.parents):
         if folder.exists():
             break
         missing.append(folder)
-    try:
-        for folder in reversed(missing):
-            folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path, f"{error.filename}: {error.strerror}") from error
-    if path.is_dir():
-        raise cannot_write(path, "it is a folder: name the file in it")
-    for suffix in _COMPANIONS:
-        beside = path.with_name(path.name + suffix)
-        if beside.is_symlink():
-            raise cannot_write(
-                path, f"{beside} is a symbolic link, and links are not followed: name the file itself"
-            )
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def claim(path: Path) -> None:
@@ -186,8 +190,9 @@ class Lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
+            ours = any(lock.is_on(descriptor) for lock in list(_held))
             os.close(descriptor)
-            raise JournalLocked(self._locked(holder)) from None
+            raise JournalLocked(self._locked(holder, ours=ours)) from None
         except OSError as error:
             os.close(descriptor)
             raise JournalFull(f"the journal {self._journal} can't be locked: {error.strerror}") from error
@@ -208,15 +213,21 @@ class Lock:
         self._descriptor = None
         _held.discard(self)
 
+    def is_on(self, descriptor: int) -> bool:
+        """Tell whether it is held, and on the file that a descriptor is open on."""
+        return self._descriptor is not None and os.path.sameopenfile(self._descriptor, descriptor)
+
     def disown(self) -> None:
         """In a forked child: close our copy, which leaves the parent's lock in force."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _locked(self, holder: str) -> str:
-        if holder == str(os.getpid()):
+    def _locked(self, holder: str, *, ours: bool) -> str:
+        if ours:
             who = f"this very process ({holder})"
+        elif holder == str(os.getpid()):
+            who = f"process {holder} of another container or host"
         else:
             who = f"process {holder}" if holder else "another process"
         return (

@@ -62,14 +62,18 @@ class SqliteJournal:
         Raises:
             ConfigError: It is neither.
         """
-        scheme, separator, _ = address.partition("://")
-        if not separator:
-            return cls(address)
+        what = f"{address!r} is no address of a journal"
+        _, separator, _ = address.partition("://")
+        if not separator and not address.lower().startswith("sqlite:"):
+            try:
+                return cls(address)
+            except RuntimeError as error:  # the ~ of a user who is none
+                raise ConfigError(f"{what}: {error}") from error
         url = urlsplit(address)
-        if scheme != "sqlite" or url.netloc or url.query or url.fragment or url.path in {"", "/"}:
-            raise ConfigError(
-                f"{address!r} is no address of a journal: write sqlite:///absolute/path or just the path"
-            )
+        if not separator or url.scheme != "sqlite" or url.netloc or url.query or url.fragment:
+            raise ConfigError(f"{what}: write sqlite:///absolute/path or just the path")
+        if url.path in {"", "/"}:
+            raise ConfigError(f"{what}: it names no file")
         return cls(unquote("/" + url.path.lstrip("/")))
 
     async def open(self, *, write: bool) -> None:

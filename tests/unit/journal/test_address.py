@@ -43,7 +43,20 @@ def test_another_scheme_is_refused_and_the_existing_ones_are_named(address):
 
 @pytest.mark.parametrize(
     "address",
-    ["", " ", "a\0b", "sqlite://host/x", "sqlite:///", "sqlite:///x?mode=ro", "memory:x", "sqlite:///x#y"],
+    [
+        *(
+            "",
+            " ",
+            "a\0b",
+            "sqlite://host/x",
+            "sqlite:///",
+            "sqlite:///x?mode=ro",
+            "memory:x",
+            "sqlite:///x#y",
+        ),
+        *("sqlite:x.db", "sqlite:/var/lib/reaper/journal.db", "SQLite:x.db"),
+        "~no-such-user/journal.db",
+    ],
 )
 def test_what_means_nothing_is_refused(address):
     with pytest.raises(ConfigError, match="no address of a journal"):

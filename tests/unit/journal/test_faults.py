@@ -145,7 +145,7 @@ async def test_damaged_pages_are_reported_with_what_sqlite_says_of_them(filled, 
     journal = SqliteJournal(path)
     await journal.open(write=True)
     with pytest.raises(
-        JournalCorrupt, match=r"damaged.*quick_check: .*Nothing was deleted.*journal\.db\.bak"
+        JournalCorrupt, match=r"damaged.*quick_check: .*Nothing was deleted.*-wal and -shm.*journal\.db\.bak"
     ):
         await journal.load()
     await journal.close()
@@ -177,6 +177,8 @@ async def test_a_damaged_header_is_reported(filled, path):
         "UPDATE versions SET body = '{}'",
         "UPDATE facts SET body = '[]'",
         "UPDATE heads SET activity = 7",
+        "UPDATE polls SET started_at = 1 << 62",
+        "UPDATE facts SET body = replace(hex(zeroblob(50000)), '0', '[')",
         "DROP TABLE heads",
     ],
 )
@@ -235,6 +237,18 @@ async def test_a_folder_we_may_not_write_to_is_named(shown):
     assert said.startswith("JournalFull"), said
     assert str(shown) in said
     assert "ermission denied" in said
+
+
+@pytest.mark.parametrize("name", ["journal.db", "sub/journal.db"])
+async def test_a_folder_we_may_not_look_into_is_named(shown, name):
+    """As another user's state directory is: there not even what exists can be asked."""
+    closed = shown / "closed"
+    closed.mkdir(mode=0o700)
+    for mode in ("write", "read"):
+        said = in_a_process(closed / name, mode, "powerless")
+        assert said.startswith("JournalFull" if mode == "write" else "JournalError"), said
+        assert str(closed) in said
+        assert "ermission denied" in said
 
 
 async def test_a_journal_we_may_not_write_is_named(shown):

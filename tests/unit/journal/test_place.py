@@ -138,6 +138,28 @@ sys.stdin.read()
     lock.release()
 
 
+def test_the_same_pid_elsewhere_is_not_this_process(tmp_path):
+    """Two containers on one volume, each with its daemon as process 7."""
+    path = tmp_path / "journal.db"
+    script = f"""
+import os, pathlib, sys
+from reaper.journal import place
+os.getpid = lambda: {os.getpid()}
+lock = place.Lock(pathlib.Path({str(path)!r}))
+lock.acquire()
+print("locked", flush=True)
+sys.stdin.read()
+"""
+    holder = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    with holder:
+        assert holder.stdout.readline() == b"locked\n"
+        with pytest.raises(JournalLocked, match=f"process {os.getpid()} of another container or host"):
+            place.Lock(path).acquire()
+        holder.kill()
+
+
 def test_a_forked_child_does_not_keep_the_lock(tmp_path):
     """A child that was forked without exec (multiprocessing) lives on after the daemon was killed."""
     script = f"""
