@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reaper.core.facts import HoldPlaced
 from reaper.core.world import Image, Life
@@ -24,14 +24,21 @@ _Deletion = tuple[str, tuple[object, ...]]
 _MANY = 2000
 """Rows dropped in one transaction: some 10 ms."""
 _VACUUM_PAGES = 256
+_AHEAD = timedelta(days=1) // timedelta(microseconds=1)
+"""How far a clock is set back when it is corrected, at most; what was dated later still was dated by a wrong one."""
+_FIRST = """
+    SELECT min(seq) FROM batches
+    WHERE at >= :before AND at <= :ahead + (SELECT at FROM batches ORDER BY seq DESC LIMIT 1)"""
 _OVER = "SELECT id, label, at FROM facts WHERE seq <= :seq AND until_seq <= :seq ORDER BY id"
 _HOLDS = "SELECT id, type, body FROM facts WHERE type = 'HoldPlaced' AND until_seq IS NULL AND seq <= ?"
 _VERSIONS = """
     DELETE FROM versions WHERE life = ? AND seq < (SELECT max(seq) FROM versions WHERE life = ? AND seq <= ?)"""
 _OLDER = "SELECT first_seq FROM runs WHERE life = ? AND nr = ? AND first_seq < ? ORDER BY first_seq LIMIT ?"
+_OLDEST = "SELECT max(rowid) FROM (SELECT rowid, seq FROM decisions ORDER BY rowid LIMIT ?) WHERE seq <= ?"
 _UNNAMED = """
-    DELETE FROM refs WHERE id NOT IN (SELECT ref FROM lives) AND id NOT IN (SELECT ref FROM decisions)
-        AND id NOT IN (SELECT ref FROM facts WHERE ref IS NOT NULL)"""
+    DELETE FROM refs WHERE id >= ? AND id < ? AND id NOT IN (SELECT ref FROM lives)
+        AND NOT EXISTS (SELECT 1 FROM decisions WHERE ref = refs.id)
+        AND NOT EXISTS (SELECT 1 FROM facts WHERE ref = refs.id)"""
 _FORGOTTEN = """
     SELECT id FROM sources WHERE id NOT IN (SELECT source FROM lives)
         AND id NOT IN (SELECT source FROM polls WHERE seq > :seq)
@@ -58,6 +65,9 @@ class Horizon:
 def horizon(connection: sqlite3.Connection, before: datetime) -> Reading[Horizon | None]:
     """Find the batch before the first that is not older than an instant, and what it rests on.
 
+    What is dated more than a day after the last batch says nothing of its age: one look in 2040, by a clock that was
+    wrong, would keep everything after it until then.
+
     Args:
         connection: With a read transaction open, or nothing is written meanwhile.
         before: The instant.
@@ -65,7 +75,7 @@ def horizon(connection: sqlite3.Connection, before: datetime) -> Reading[Horizon
     Returns:
         None: there is nothing as old as that.
     """
-    (first,) = connection.execute("SELECT min(seq) FROM batches WHERE at >= ?", (micros(before),)).fetchone()
+    (first,) = connection.execute(_FIRST, {"before": micros(before), "ahead": _AHEAD}).fetchone()
     seq = last_seq(connection) if first is None else first - 1
     (oldest,) = connection.execute("SELECT coalesce(min(seq), 0) FROM batches").fetchone()
     if seq < max(oldest, 1):
@@ -143,16 +153,28 @@ def _deletions(connection: sqlite3.Connection, to: Horizon) -> Iterator[_Deletio
     seq = to.seq
     for number in _facts(connection, to):
         yield "DELETE FROM facts WHERE id = ?", (number,)
-    for (number,) in connection.execute("SELECT rowid FROM decisions WHERE seq <= ?", (seq,)).fetchall():
-        yield "DELETE FROM decisions WHERE rowid = ?", (number,)
+    yield from _decisions(connection, seq)
     yield from _evidence(connection, seq)
     for (poll,) in connection.execute("SELECT seq FROM polls WHERE seq <= ?", (seq,)).fetchall():
         if poll not in to.looks:
             yield "DELETE FROM polls WHERE seq = ?", (poll,)
     for (batch,) in connection.execute("SELECT seq FROM batches WHERE seq < ?", (seq,)).fetchall():
         yield "DELETE FROM batches WHERE seq = ?", (batch,)
-    yield _UNNAMED, ()
+    yield from _names(connection)
     yield "DELETE FROM configs WHERE digest NOT IN (SELECT label FROM facts WHERE type = 'ConfigLoaded')", ()
+
+
+def _decisions(connection: sqlite3.Connection, seq: int) -> Iterator[_Deletion]:
+    """Give the deletions of old decisions. They were written in order, so what is to go comes first."""
+    while (last := connection.execute(_OLDEST, (_MANY, seq)).fetchone()[0]) is not None:
+        yield "DELETE FROM decisions WHERE rowid <= ?", (last,)
+
+
+def _names(connection: sqlite3.Connection) -> Iterator[_Deletion]:
+    """Give the deletions of names that nothing has any more."""
+    (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM refs").fetchone()
+    for first in range(0, last + 1, _MANY):
+        yield _UNNAMED, (first, first + _MANY)
 
 
 def _evidence(connection: sqlite3.Connection, seq: int) -> Iterator[_Deletion]:

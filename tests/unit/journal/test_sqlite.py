@@ -314,8 +314,7 @@ async def test_pruning_that_is_cut_off_leaves_a_good_journal(tmp_path, tale, mon
         steps += 7
         restored = World.restore(await journal.load(), MAX_GAP)
         assert differences(lasting(restored, before), lasting(worlds[-1], before)) == []
-        with contextlib.suppress(LookupError):
-            oldest = await _oldest(journal)
+        if (oldest := await _oldest(journal)) is not None:
             restored = World.restore(await journal.load(seq=oldest), MAX_GAP)
             assert differences(lasting(restored, before), lasting(worlds[oldest], before)) == []
     await journal.close()
@@ -332,13 +331,11 @@ def _prune_so_far(store: Store, before: datetime, steps: int) -> bool:
     return False
 
 
-async def _oldest(journal: SqliteJournal) -> int:
-    def read() -> int:
+async def _oldest(journal: SqliteJournal) -> int | None:
+    def read() -> int | None:
         assert journal._store is not None
         row = journal._store._reader.execute("SELECT value FROM meta WHERE name = 'horizon'").fetchone()
-        if row is None:
-            raise LookupError
-        return int(row[0])
+        return None if row is None else int(row[0])
 
     assert journal._worker is not None
     return await journal._worker.run(read)
