@@ -17,8 +17,9 @@ settings.register_profile("dev", max_examples=100, deadline=None)
 settings.register_profile("ci", max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
-# jsonschema asks for this, for the formats `iri` and `iri-reference`; to import it compiles a grammar for two seconds.
-sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+# What stands before packages that take long to import: here, and (PYTHONPATH) in every process that a test starts.
+_QUICK = str(Path(__file__).parent / "support/quick")
+sys.path.insert(0, _QUICK)
 
 _MARKED_FOLDERS = ("integration", "e2e", "bench")
 
@@ -64,6 +65,8 @@ def _isolate(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(home / "jupyter/data"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(home / "jupyter/runtime"))
     monkeypatch.setenv("IPYTHONDIR", str(home / "ipython"))
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in {"", _QUICK}]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([_QUICK, *paths]))
     # No profile, no instance metadata: a call that is not meant for a fake fails at once.
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)

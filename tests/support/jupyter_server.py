@@ -121,7 +121,9 @@ def running_jupyter(
             "JUPYTER_DATA_DIR": str(places["data"]),
             **(environ or {}),
         }
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (QUICK, env.get("PYTHONPATH"))))
+        env["PYTHONPATH"] = os.pathsep.join(
+            filter(None, (QUICK, env.get("PYTHONPATH")))
+        )  # also outside of pytest
         arguments = [f"--{name}={value}" for name, value in traits.items()]
         log = stack.enter_context(log_file.open("wb"))
         process = subprocess.Popen(
