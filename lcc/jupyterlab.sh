@@ -96,7 +96,7 @@ die() {
 main() {
   umask 022
   mkdir -p "$ROOT"
-  [ -O "$ROOT" ] || die "$ROOT belongs to $(owner "$ROOT"): name another ROOT"
+  if [ -L "$ROOT" ] || [ ! -O "$ROOT" ]; then die "$ROOT belongs to $(owner "$ROOT"), or is a link: name another ROOT"; fi
   if [ -n "$(find "$LOG" -size +4M 2>/dev/null)" ]; then mv "$LOG" "$LOG.1"; fi
   (umask 077 && worker >"$ROOT/worker.new")
   mv "$ROOT/worker.new" "$ROOT/worker"

@@ -8,6 +8,7 @@ that only watches Jupyter never pays for it.
 import asyncio
 import contextlib
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -15,16 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from reaper import __version__
+from reaper.clients.aside import Aside
 from reaper.clients.aws import faults, trimmed
 from reaper.clients.aws.operations import GET_CALLER_IDENTITY, Operation
-from reaper.errors import SourceMalformed
+from reaper.errors import ActionUnavailable, CollectError, SourceMalformed, SourceUnavailable
 
 __all__ = ["Aws", "AwsOptions", "Models"]
 
 USER_AGENT = "idle-reaper"
 
-_TRIMMING_DEADLINE_S = 60.0
-"""It takes half a second; a machine that boots may be slow."""
+_LOADING_DEADLINE_S = 60.0
+"""It takes a second; a machine that boots may be slow."""
 
 _PAGE_SIZE = 100
 """The most that ListApps and ListTags give at once."""
@@ -45,7 +47,7 @@ class AwsOptions:
 
     attempts: int = 3
     connect_timeout_s: float = 5.0
-    read_timeout_s: float = 20.0
+    read_timeout_s: float = 10.0
     cache: Path | None = None
 
 
@@ -61,58 +63,55 @@ class Models:
         self.problem: str | None = None
         """Why the whole models are used, which cost 20 MB more; None: the trimmed ones are, or nothing was loaded."""
         self._cache = cache or trimmed.cache_dir(environ)
-        self._turn = asyncio.Lock()
+        self._aside = Aside("the making of trimmed AWS models")
         self._loader: Any = None
 
     async def loader(self) -> Any:
-        """Give botocore's loader, pointed at the trimmed copy, which is made where it is missing."""
-        async with self._turn:
-            if self._loader is None:
-                from botocore.loaders import Loader
+        """Give botocore's loader, pointed at the trimmed copy, which is made where it is missing.
 
-                copy = await self._copy()
-                self._loader = Loader(extra_search_paths=[] if copy is None else [str(copy)])
-            return self._loader
+        To import aiobotocore and to make the copy takes a second, and on a machine that boots many: it goes on aside
+        when whoever waits for it runs out of time, so that the next one finds it done.
 
-    async def _copy(self) -> Path | None:
+        Raises:
+            SourceUnavailable: It takes too long.
+        """
+        if self._loader is None:
+            self._loader = await self._aside.call(self._load, _LOADING_DEADLINE_S)
+        return self._loader
+
+    def _load(self) -> Any:
+        import aiobotocore.session  # noqa: F401 - half a second that the event loop need not wait for
+        from botocore.loaders import Loader
+
+        copy = self._copy()
+        return Loader(extra_search_paths=[] if copy is None else [str(copy)])
+
+    def _copy(self) -> Path | None:
         import botocore
 
         if self._cache is None:
             self.problem = "there is no cache directory for trimmed AWS models: set XDG_CACHE_HOME or HOME"
             return None
         target = trimmed.place(self._cache, botocore.__version__)
-        if not trimmed.usable(target):
-            self.problem = await _trim(target)
+        self.problem = None if trimmed.usable(target) else _trim(target)
         if self.problem is None and not trimmed.usable(target):
             self.problem = f"{target.parent} may be written by others: trimmed AWS models are not kept there"
         return target if self.problem is None else None
 
 
-async def _trim(target: Path) -> str | None:
+def _trim(target: Path) -> str | None:
     """Have another process write the copy; say what went wrong."""
     command = (sys.executable, "-m", "reaper.clients.aws.trimmed", str(target))
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LOADING_DEADLINE_S, check=False
         )
-    except OSError as error:
+    except (OSError, subprocess.TimeoutExpired) as error:
         return f"trimmed AWS models can't be made: {error}"
-    try:
-        async with asyncio.timeout(_TRIMMING_DEADLINE_S):
-            _, said = await process.communicate()
-    except TimeoutError:
-        return f"trimmed AWS models were not made within {_TRIMMING_DEADLINE_S:g} s"
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode == 0:
+    if done.returncode == 0:
         return None
-    lines = said.decode(errors="replace").strip().splitlines()
-    return f"trimmed AWS models can't be made: {lines[-1] if lines else f'exit status {process.returncode}'}"
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return f"trimmed AWS models can't be made: {lines[-1] if lines else f'exit status {done.returncode}'}"
 
 
 class Aws:
@@ -147,6 +146,8 @@ class Aws:
         try:
             async with self._client(operation, region) as client:
                 return _mapping(await _method(client, operation)(**parameters))
+        except CollectError:
+            raise
         except faults.caught() as error:
             if faults.is_absent(error, operation):
                 return None
@@ -179,6 +180,8 @@ class Aws:
                         raise SourceMalformed(
                             f"{operation.service} {operation.name} in {region}: no end of pages"
                         )
+        except CollectError:
+            raise
         except faults.caught() as error:
             if faults.is_absent(error, operation):
                 return None
@@ -199,7 +202,10 @@ class Aws:
         """
         try:
             async with self._client(operation, region) as client:
-                return _mapping(await _method(client, operation)(**parameters))
+                answer = await _method(client, operation)(**parameters)
+                return answer if isinstance(answer, Mapping) else {}
+        except SourceUnavailable as error:
+            raise ActionUnavailable(str(error)) from error
         except faults.caught() as error:
             if faults.is_absent(error, operation):
                 return None
@@ -238,12 +244,13 @@ class Aws:
     @contextlib.asynccontextmanager
     async def _client(self, operation: Operation, region: str) -> AsyncIterator[Any]:
         """Give a client, not closed while it is used; credentials that are no good are given up afterwards."""
+        loader = await self.models.loader()
         login = self._login
         if login is None:
             login = self._login = _Login(self._options)
         login.users += 1
         try:
-            yield await login.client(operation, region, await self.models.loader())
+            yield await login.client(operation, region, loader)
         except Exception as error:
             if faults.spoils_login(error) and self._login is login:
                 self._login = None

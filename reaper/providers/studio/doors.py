@@ -32,7 +32,7 @@ class Doors:
     """The doors to one owner's apps. The first that answers is used from then on: lives look different by the other.
 
     Args:
-        identity: Whose apps; None where that is not known: then there is no API.
+        identity: Whose apps; None where that is not known. Without account and region there is no API to ask.
         servers: Jupyter servers that may have the endpoint.
         options: Which doors may be tried.
         aws: For the API.
@@ -53,7 +53,7 @@ class Doors:
         self._identity = identity
         self._clients = [JupyterClient(server, clock=clock.now) for server in servers]
         self._open = False
-        self._api = ApiDoor(aws, identity) if identity is not None and identity.domain else None
+        self._api = ApiDoor(aws, identity) if identity is not None and identity.account else None
         self._wanted = options.apps
         self._before = before
         self._server: JupyterClient | None = None
@@ -84,7 +84,7 @@ class Doors:
             return found
         if len(failures) == 1:
             raise failures[0]
-        said = "; ".join(map(str, failures)) or "no metadata file says whose apps these are"
+        said = "; ".join(map(str, failures)) or "no ResourceArn in a metadata file says whose apps these are"
         raise SourceUnavailable(f"the apps can't be listed: {said}")
 
     async def listed_by_server(self, name: str) -> bool:

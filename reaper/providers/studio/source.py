@@ -35,7 +35,7 @@ _ALREADY_DELETED = ("already been deleted", "was automatically deleted")
 
 def source_name(identity: Identity | None, servers: Sequence[ServerAddress]) -> str:
     """Name a source: after the owner, else after the server that lists the apps. Pure."""
-    if identity is not None:
+    if identity is not None and identity.account:
         return f"studio:{identity.scope}/{identity.domain}/{identity.owner}"
     return f"studio:{servers[0].url}" if servers else "studio:"
 

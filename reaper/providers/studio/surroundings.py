@@ -1,10 +1,12 @@
 """The container that we run in, as evidence for the app that it is: processes, GPUs, visitors, saved files."""
 
+import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from reaper.clients.aside import Aside
@@ -18,6 +20,8 @@ from reaper.providers.studio.assemble import Surroundings
 from reaper.providers.studio.options import StudioOptions
 
 __all__ = ["Around"]
+
+T = TypeVar("T")
 
 APP_PORT = 8888
 """Where every Studio app serves (SageMaker Developer Guide, custom images)."""
@@ -61,16 +65,10 @@ class Around:
             servers: Jupyter servers in it.
             now: The look's instant.
         """
-        view: ContainerView | str
-        saved: Newest | str
-        try:
-            view = await self._proc.call(partial(self._sample, servers, now), _PROC_DEADLINE_S)
-        except SourceUnavailable as error:
-            view = str(error)
-        try:
-            saved = await self._disk.call(partial(self._saved, app_type, servers, now), _DISK_DEADLINE_S)
-        except SourceUnavailable as error:
-            saved = str(error)
+        view, saved = await asyncio.gather(
+            _or_why(self._proc.call(partial(self._sample, servers, now), _PROC_DEADLINE_S)),
+            _or_why(self._disk.call(partial(self._saved, app_type, servers, now), _DISK_DEADLINE_S)),
+        )
         return Surroundings(view=view, saved=saved)
 
     def memo(self) -> dict[str, object]:
@@ -101,6 +99,13 @@ class Around:
             return newest_change(editor_histories(home, self._options.editor_data), until=now + _AHEAD)
         roots = [server.root_dir for server in servers if server.local and server.root_dir is not None]
         return newest_change(roots, wanted=_is_notebook, depth=_NOTEBOOK_DEPTH, until=now + _AHEAD)
+
+
+async def _or_why(answer: Awaitable[T]) -> T | str:
+    try:
+        return await answer
+    except SourceUnavailable as error:
+        return str(error)
 
 
 def _is_notebook(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""A bundle built by the real builder, a server with a kernel to reap, and a bare place to run a script in."""
+"""A bundle built by the real builder, a server with kernels to reap, and a bare place to run a script in."""
 
 import subprocess
 import sys
@@ -13,11 +13,20 @@ from tests.support.jupyter_server import JupyterServer, running_jupyter
 
 ROOT = Path(__file__).parents[3]
 
+_SYSTEM = Path("/usr/bin") / "python{}.{}".format(*sys.version_info)
+"""Debian's Python runs from anywhere: it can be packed. Others are not known to."""
 
-def _build(out: Path, *arguments: str) -> Built:
-    """Run the builder as `make bundle` does; the wheels are fetched once and stay in .cache."""
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Run the builder as `make bundle` does, with a Python in it where there is one to pack.
+
+    Once: the wheels are fetched by the first run of all and stay in .cache, but pip takes its time.
+    """
+    out = tmp_path_factory.mktemp("bundle")
+    packs = _SYSTEM.exists() and Path("/etc/debian_version").exists()
     done = subprocess.run(
-        [sys.executable, "-m", "lcc.bundle", "--out", str(out), *arguments],
+        [sys.executable, "-m", "lcc.bundle", "--out", str(out), *(["--pack", str(_SYSTEM)] if packs else [])],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -26,22 +35,8 @@ def _build(out: Path, *arguments: str) -> Built:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     said, digest = done.stdout.splitlines()
-    return Built(path=Path(said.partition(" (")[0]), sha256=digest.removeprefix("SHA-256 "))
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """A bundle for the Python that runs the tests."""
-    return _build(tmp_path_factory.mktemp("bundle"))
-
-
-@pytest.fixture(scope="session")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """A bundle with a Python in it: the system's, which runs from anywhere where it is Debian's."""
-    system = Path("/usr/bin") / "python{}.{}".format(*sys.version_info)
-    if not system.exists() or not Path("/etc/debian_version").exists():
-        pytest.skip("no Python at hand that is known to be relocatable")
-    return _build(tmp_path_factory.mktemp("bundle"), "--pack", str(system))
+    path = Path(said.partition(" (")[0])
+    return Built(path=path, sha256=digest.removeprefix("SHA-256 "), packs=packs)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +46,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
         yield jupyter
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installed() -> Iterator[Path]:
-    """A folder for those scripts that need not install anew; the first one does."""
+    """A folder for all scripts that install the real thing: the first one does, the others find it there."""
     with TemporaryDirectory(prefix="reaper-", ignore_cleanup_errors=True) as name:
         yield Path(name) / "idle-reaper"
 
@@ -66,11 +61,3 @@ def place(own_home: Path) -> Iterator[Place]:
         yield place
     finally:
         place.end()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what installs whole environments again and again: minutes, until they share one."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.skip(reason="issue 3: these take minutes, and one failed under load"))

@@ -33,16 +33,22 @@ QUICK = {
     "REAPER_APPLY_GRACE": "0s",
     "REAPER_START_GRACE": "0s",
     "REAPER_LOG_FORMAT": "json",
-    "REAPER_PRESET": "jupyter",
 }
 
 
 @dataclass(frozen=True)
 class Built:
-    """A bundle, and what its bytes add up to."""
+    """A bundle.
+
+    Attributes:
+        path: The archive.
+        sha256: What its bytes add up to.
+        packs: Whether a Python is in it.
+    """
 
     path: Path
     sha256: str
+    packs: bool = False
 
 
 def isolation() -> list[str]:
@@ -180,7 +186,7 @@ class Place:
         return found[0]
 
     async def status(self) -> dict[str, Any]:
-        """Wait until the daemon's socket answers and it has looked, and give its status."""
+        """Wait until the daemon's socket answers and it means to act, and give its status."""
         end = time.monotonic() + DEADLINE_S
         while time.monotonic() < end:
             with contextlib.suppress(aiohttp.ClientError, OSError):
@@ -190,7 +196,7 @@ class Place:
                     session.get("/api/v1/status") as answer,
                 ):
                     document: dict[str, Any] = await answer.json()
-                    if document["polls"]:
+                    if document["mode"] == "enforce":  # not before it has read its settings
                         return document
             if "no daemon runs" in self.log:
                 break

@@ -3,12 +3,13 @@
 import hashlib
 import io
 import tarfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.integration.lcc.place import Built
 
-__all__ = ["NO_PYTHON", "REAPER", "small_bundle"]
+__all__ = ["NO_PYTHON", "REAPER", "small_bundle", "tiny_wheel"]
 
 NO_PYTHON = "cp399"
 """A Python that is nowhere."""
@@ -49,3 +50,20 @@ def small_bundle(
                 info.size, info.mode = len(text.encode()), 0o755
                 tar.addfile(info, io.BytesIO(text.encode()))
     return Built(path=path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def tiny_wheel() -> bytes:
+    """Make a wheel that pip takes for idle-reaper 0: a module, and a command that tells its version."""
+    folder = "idle_reaper-0.dist-info"
+    content = {
+        "tiny_reaper.py": "def main():\n    print('reaper 0')\n",
+        f"{folder}/METADATA": "Metadata-Version: 2.1\nName: idle-reaper\nVersion: 0\n",
+        f"{folder}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{folder}/entry_points.txt": "[console_scripts]\nreaper = tiny_reaper:main\n",
+    }
+    record = "".join(f"{name},,\n" for name in (*content, f"{folder}/RECORD"))
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as wheel:
+        for name, text in (*content.items(), (f"{folder}/RECORD", record)):
+            wheel.writestr(name, text)
+    return made.getvalue()

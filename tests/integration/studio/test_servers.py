@@ -16,7 +16,7 @@ from reaper.plugins import Look, Source
 from reaper.providers.studio import StudioOptions, StudioProvider
 from reaper.testing import FakeClock, minutes
 from reaper.testing.studio import Studio, StudioServer, running_studio, running_studio_server
-from tests.integration.studio.watching import said, signals
+from tests.integration.studio.watching import made_models, said, signals
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("studio-server")]
 
@@ -69,7 +69,7 @@ class Inside:
         source = await self.source()
         self.clock.advance(minutes(1))
         self.polls += 1
-        seen = await source.collect(Look(poll_id=self.polls, at=self.clock.now(), deadline=20.0))
+        seen = await source.collect(Look(poll_id=self.polls, at=self.clock.now(), deadline=60.0))
         if seen.memo is not None:
             self.memos[source.name] = dict(seen.memo)
         return seen
@@ -82,7 +82,9 @@ class Inside:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+    folder = tmp_path_factory.mktemp("cache")
+    made_models(folder)
+    return folder
 
 
 @pytest_asyncio.fixture(name="inside", loop_scope="module")

@@ -3,7 +3,10 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from reaper.clients.aws import Aws, AwsOptions, Models
+import botocore
+from botocore.loaders import Loader
+
+from reaper.clients.aws import Aws, AwsOptions, Models, trimmed
 from reaper.clients.host import Thresholds
 from reaper.clients.jupyter import ServerAddress
 from reaper.clients.studio import Identity
@@ -14,7 +17,7 @@ from reaper.providers.studio.source import StudioSource
 from reaper.testing import FakeClock
 from reaper.testing.studio import App
 
-__all__ = ["Watching", "identity_of"]
+__all__ = ["Watching", "identity_of", "made_models", "said", "signals"]
 
 MINUTE = timedelta(minutes=1)
 
@@ -31,6 +34,12 @@ def identity_of(app: App) -> Identity:
         app_type=app.type,
         app_name=app.name,
     )
+
+
+def made_models(cache: Path) -> Models:
+    """Make the trimmed service models beforehand: on a busy machine that takes longer than a look has."""
+    trimmed.build(trimmed.place(cache, botocore.__version__), Loader())
+    return Models(cache)
 
 
 class Watching:
@@ -67,7 +76,7 @@ class Watching:
         """Look once, some time later."""
         self.clock.advance(after)
         self.polls += 1
-        return await self.source.collect(Look(poll_id=self.polls, at=self.clock.now(), deadline=10.0))
+        return await self.source.collect(Look(poll_id=self.polls, at=self.clock.now(), deadline=60.0))
 
     async def resources(self, after: timedelta = MINUTE) -> dict[str, Resource]:
         """Look once, completely, and give what is there by name."""

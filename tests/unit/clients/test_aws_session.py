@@ -14,13 +14,11 @@ from reaper import __version__
 from reaper.clients.aws import (
     DELETE_APP,
     DESCRIBE_APP,
-    GET_CALLER_IDENTITY,
     GET_METRIC_DATA,
     LIST_APPS,
     LIST_TAGS,
     Aws,
     AwsOptions,
-    Models,
 )
 from reaper.errors import (
     ActionDenied,
@@ -311,103 +309,6 @@ class TestMalformedAnswers(Lasting):
         with pytest.raises(SourceMalformed):
             await aws.read(DESCRIBE_APP, region=REGION, DomainId=7)
         assert server.asked == []
-
-
-class TestCredentials:
-    async def test_without_any_it_says_what_to_do_and_finds_those_that_come(
-        self, server: AwsServer, cache: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-        server.answer({"Apps": []})
-        aws = Aws(AwsOptions(cache=cache))
-        with pytest.raises(SourceDenied, match="aws sso login"):
-            await aws.pages(LIST_APPS, region=REGION)
-        with pytest.raises(ActionDenied, match="no valid AWS credentials"):
-            await aws.act(DELETE_APP, region=REGION, **APP)
-        assert server.asked == []
-
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIALATER")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
-        assert await aws.pages(LIST_APPS, region=REGION) == []
-        await aws.close()
-
-    async def test_expired_ones_are_looked_for_again(
-        self, server: AwsServer, cache: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        server.refuse("ExpiredTokenException", "The security token included in the request is expired")
-        server.answer({"Apps": []})
-        aws = Aws(AwsOptions(cache=cache))
-        with pytest.raises(SourceDenied, match="have expired"):
-            await aws.pages(LIST_APPS, region=REGION)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIARENEWED")
-        assert await aws.pages(LIST_APPS, region=REGION) == []
-        assert "AKIARENEWED" in server.asked[-1].headers["Authorization"]
-        await aws.close()
-
-    async def test_a_call_under_way_keeps_its_client_when_another_gives_the_credentials_up(
-        self, aws: Aws, server: AwsServer
-    ) -> None:
-        server.answer({"Apps": []})
-        async with aws._client(LIST_APPS, REGION) as client:
-            server.answers.clear()
-            server.refuse("ExpiredTokenException")
-            with pytest.raises(SourceDenied):
-                await aws.pages(LIST_APPS, region=REGION)
-            server.answers.clear()
-            server.answer({"Apps": []})
-            assert (await client.list_apps())["Apps"] == []
-
-    async def test_a_profile_that_is_not_there(
-        self, server: AwsServer, cache: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("AWS_PROFILE", "nobody")
-        aws = Aws(AwsOptions(cache=cache))
-        with pytest.raises(SourceDenied, match="nobody"):
-            await aws.pages(LIST_APPS, region=REGION)
-        assert aws.region() is None
-        await aws.close()
-
-    async def test_a_profile_with_keys_region_and_endpoint(
-        self, server: AwsServer, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
-            monkeypatch.delenv(name)
-        config = tmp_path / "config"
-        config.write_text(
-            f"[profile work]\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = no\n"
-            f"region = eu-west-3\nendpoint_url = {server.url}\n"
-        )
-        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
-        monkeypatch.setenv("AWS_PROFILE", "work")
-        server.answer({"Apps": []})
-        aws = Aws(AwsOptions(cache=cache))
-        assert aws.region() == "eu-west-3"
-        assert await aws.pages(LIST_APPS, region="eu-west-3") == []
-        assert "AKIAPROFILE" in server.asked[0].headers["Authorization"]
-        await aws.close()
-
-    async def test_the_endpoint_of_one_service_alone(
-        self, server: AwsServer, cache: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", server.url)
-        server.answer({"Apps": []})
-        aws = Aws(AwsOptions(attempts=1, cache=cache))
-        assert await aws.pages(LIST_APPS, region=REGION) == []
-        with pytest.raises(SourceUnavailable):
-            await aws.read(GET_CALLER_IDENTITY, region=REGION)
-        await aws.close()
-
-    async def test_several_share_one_set_of_models(self, server: AwsServer, cache: Path) -> None:
-        server.answer({"Apps": []})
-        models = Models(cache)
-        first, second = Aws(models=models), Aws(models=models)
-        assert await first.pages(LIST_APPS, region=REGION) == []
-        assert await second.pages(LIST_APPS, region=REGION) == []
-        assert await first.models.loader() is await second.models.loader()
-        await first.close()
-        await second.close()
 
 
 def test_who_never_calls_aws_never_imports_it() -> None:

@@ -1,5 +1,7 @@
 """Trimmed service models say the same as botocore's own, of what we call; what happens where they can't be kept."""
 
+import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -14,8 +16,18 @@ import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel, Shape
 
-from reaper.clients.aws import LIST_APPS, OPERATIONS, Aws, AwsOptions, Models, Operation, cache_dir, trimmed
-from reaper.errors import SourceUnavailable
+from reaper.clients.aws import (
+    DELETE_APP,
+    LIST_APPS,
+    OPERATIONS,
+    Aws,
+    AwsOptions,
+    Models,
+    Operation,
+    cache_dir,
+    trimmed,
+)
+from reaper.errors import ActionUnavailable, SourceUnavailable
 
 SERVICES = sorted({operation.service for operation in OPERATIONS})
 
@@ -211,6 +223,40 @@ class TestLoading:
         loader = await models.loader()
         assert Loader.BUILTIN_DATA_PATH in loader.search_paths
         assert "HOME" in (models.problem or "")
+
+    async def test_who_has_no_time_to_wait_leaves_it_to_the_next(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A look has ten seconds; on a machine that boots the copy may take longer, and is not begun anew."""
+        go = tmp_path / "go"
+        slow = tmp_path / "python"
+        slow.write_text(
+            f"#!/bin/sh\necho x >> {tmp_path}/begun\nwhile [ ! -e {go} ]; do sleep 0.05; done\n"
+            f'exec {sys.executable} "$@"\n'
+        )
+        slow.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(slow))
+        aws = Aws(AwsOptions(attempts=1, cache=tmp_path / "cache"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await aws.pages(LIST_APPS, region="eu-central-1")
+        with pytest.raises(SourceUnavailable, match="still has not answered"):
+            await aws.pages(LIST_APPS, region="eu-central-1")
+        with pytest.raises(ActionUnavailable, match="still has not answered"):
+            await aws.act(DELETE_APP, region="eu-central-1", DomainId="d-1", AppType="Canvas", AppName="a")
+        go.touch()
+        loader = None
+        async with asyncio.timeout(60):
+            while loader is None:
+                with contextlib.suppress(SourceUnavailable):
+                    loader = await aws.models.loader()
+                await asyncio.sleep(0.05)
+        assert (aws.models.problem, loader.search_paths[0]) == (
+            None,
+            str(trimmed.place(tmp_path / "cache", botocore.__version__)),
+        )
+        assert (tmp_path / "begun").read_text() == "x\n"
+        await aws.close()
 
     async def test_without_another_process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))

@@ -104,6 +104,14 @@ class TestWithAnIdentity:
         place.file.unlink()
         assert await place.names() == [ANN]
 
+    async def test_without_an_arn_the_server_names_them(self, place: Place) -> None:
+        """As it does for their kernels: what lives in an app must name it the same."""
+        place.says({**CLASSIC, "ResourceArn": ""})
+        place.serves()
+        (source,) = (await place.discover()).sources
+        assert source.name == "studio:http://127.0.0.1:8888/jupyter/default/"
+        assert source._doors._order() == ["server"]  # type: ignore[attr-defined]
+
     async def test_a_notebook_instance_has_no_apps(self, place: Place) -> None:
         place.says(NOTEBOOK_INSTANCE)
         found = await place.discover()
