@@ -308,7 +308,10 @@ async def end(server: asyncio.subprocess.Process, runtime_dir: Path) -> None:
         except TimeoutError:
             server.kill()
             await server.wait()
+    killed = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):  # gone, another user's, or the kernel's own thread
             if process.environ().get("JUPYTER_RUNTIME_DIR") == str(runtime_dir):
                 process.kill()  # psutil checks that the pid is still the same process
+                killed.append(process)
+    await asyncio.to_thread(psutil.wait_procs, killed, timeout=5)

@@ -7,7 +7,7 @@ what must have come of it. Whether something is gone is asked of the server and 
 import pytest
 
 from reaper.core.verdict import Reason, Verdict
-from tests.stories.cluster import DEFAULT_CORE, Cluster
+from tests.stories.cluster import Cluster
 from tests.stories.gpus import Gpus
 from tests.stories.house import House
 from tests.stories.night import KERNELS, Night
@@ -28,29 +28,12 @@ def test_f1_an_idle_kernel_goes(house: House):
 
 
 @elsewhere
-def test_f2_an_idle_local_cluster_of_six_workers_goes(cluster: Cluster, record_property):
+def test_f2_an_idle_local_cluster_of_six_workers_goes(cluster: Cluster):
     """At the default thresholds: a scheduler and six workers, each a process of its own."""
-    kernel = cluster.accounts["by hand"]
-    record_property("busiest process, core", round(cluster.busiest["by hand"], 3))
-    record_property("all together, core", round(cluster.together["by hand"], 3))
+    kernel = cluster.accounts["f2"]
     assert kernel.reaped, (cluster.busiest, cluster.together, kernel.decisions[-1:])
-    assert cluster.processes["by hand"] >= 9, "the kernel, the scheduler, six workers, their nannies"
-    assert cluster.together["by hand"] > 0.1, "it is a real cluster, and it chatters"
-
-
-@elsewhere
-def test_f2_a_cluster_in_the_notebook_goes_too_or_is_named_and_goes_by_one_setting(
-    cluster: Cluster, record_property
-):
-    """Scheduler and nannies in the kernel itself come near the threshold, on a slow or busy machine beyond it."""
-    kernel = cluster.accounts["in notebook"]
-    record_property("busiest process, core", round(cluster.busiest["in notebook"], 3))
-    record_property("kept at the default", cluster.kept_at_default)
-    assert kernel.reaped
-    assert cluster.processes["in notebook"] >= 7
-    if cluster.kept_at_default:
-        assert "core" in cluster.kept_at_default, "status names what keeps it"
-        assert cluster.busiest["in notebook"] > 0.9 * DEFAULT_CORE, "psutil says so too"
+    assert cluster.processes >= 9, "the kernel, the scheduler, six workers, their nanny"
+    assert cluster.together > 0.05, "it is a real cluster, and it chatters"
 
 
 @in_house

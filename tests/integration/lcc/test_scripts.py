@@ -55,7 +55,7 @@ async def test_jupyterlab_and_a_second_run(ready, built: Built, server):
     ready.run(script)
     ready.says("runs already")
     assert ready.daemon() == daemon
-    assert "idle_timeout" in await asyncio.to_thread(ready.command, "config", "show")
+    assert "REAPER_IDLE_TIMEOUT" in await asyncio.to_thread(ready.command, "config", "show")
 
 
 async def test_code_editor(ready, built: Built, server):
