@@ -2,34 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from reaper.clients.host import Evidence
-from reaper.clients.host.container import ContainerView
-from reaper.clients.studio import AppModel, Identity, Newest, app_key
+from reaper.clients.studio import SAMPLING, AppModel, Identity, Said, Surroundings, app_key
 from reaper.core.model import Activity, Observation, Resource, ResourceRef
-from reaper.providers.studio.states import Said, app_status, saved
+from reaper.providers.studio.states import app_status
 
-__all__ = ["Assembly", "Surroundings"]
-
-SAMPLING = timedelta(seconds=6)
-"""How long the first interval of process evidence may take: 5 s between two looks, and the looks themselves."""
+__all__ = ["Assembly"]
 
 HEARTBEAT = "reaper:heartbeat"
 """Our own tag, written ever anew: it is no news of the app."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What the container that we run in shows.
-
-    Attributes:
-        view: Of its processes; a text is why they can't be seen.
-        saved: Of its files; a text likewise.
-    """
-
-    view: ContainerView | str
-    saved: Newest | str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,7 +68,7 @@ class Assembly:
             self._observe(ref, "canvas", canvas)
             required = ("canvas",)
         if surroundings is not None:
-            self._surroundings(ref, surroundings)
+            self.observations += surroundings.observations(ref, self.now)
             required = ("process",)
         self.resources.append(
             Resource(
@@ -116,28 +98,7 @@ class Assembly:
             said |= {"domain": self.identity.domain, "space": self.identity.space}
         return said
 
-    def _surroundings(self, ref: ResourceRef, around: Surroundings) -> None:
-        view = around.view
-        if isinstance(view, str):
-            self._observe(ref, "process", Said(Activity.UNKNOWN, None, view))
-        else:
-            self._host(ref, "process", view.process, view.since)
-            self._host(ref, "gpu", view.gpu)
-            self._host(ref, "peers", view.peers)
-        found = around.saved
-        said = Said(Activity.UNKNOWN, None, found) if isinstance(found, str) else saved(found, now=self.now)
-        if said is not None:
-            self._observe(ref, "saved", said)
-
-    def _host(
-        self, ref: ResourceRef, signal: str, seen: Evidence | None, since: datetime | None = None
-    ) -> None:
-        if seen is not None:
-            self._observe(ref, signal, Said(Activity(seen.activity), None, seen.text), since)
-
-    def _observe(
-        self, ref: ResourceRef, signal: str, said: Said, covers_from: datetime | None = None
-    ) -> None:
+    def _observe(self, ref: ResourceRef, signal: str, said: Said) -> None:
         self.observations.append(
             Observation(
                 ref=ref,
@@ -145,6 +106,5 @@ class Assembly:
                 activity=said.activity,
                 evidence_at=said.evidence_at,
                 value=said.value,
-                covers_from=covers_from,
             )
         )

@@ -1,5 +1,6 @@
 """Settings of the Studio provider."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -10,10 +11,26 @@ from pydantic import SecretStr
 from reaper.clients.aws import AwsOptions
 from reaper.clients.host import Thresholds
 
-__all__ = ["METADATA_FILE", "StudioOptions"]
+__all__ = ["METADATA_FILE", "Standing", "StandingOf", "StudioOptions"]
 
 METADATA_FILE = Path("/opt/ml/metadata/resource-metadata.json")
 """Where SageMaker says in which app we run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is in force in this reaper, as its heartbeat tells.
+
+    Attributes:
+        mode: `dry-run` or `enforce`.
+        idle_timeout: The limit, `reaper set` included.
+    """
+
+    mode: str
+    idle_timeout: timedelta
+
+
+StandingOf = Callable[[], Standing]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +51,7 @@ class StudioOptions:
         boot_period: What began so soon after the container's first process belongs to its boot: Studio runs lifecycle
             scripts before anybody can come in, and starts an app's server within a minute.
         editor_data: Further `User` directories of Code Editor's data.
+        standing: Tells what is in force, for the heartbeat; None: there is no heartbeat.
     """
 
     metadata_file: Path = METADATA_FILE
@@ -48,3 +66,4 @@ class StudioOptions:
     thresholds: Thresholds = field(default_factory=Thresholds)
     boot_period: timedelta = timedelta(minutes=1)
     editor_data: tuple[Path, ...] = ()
+    standing: StandingOf | None = None

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from reaper.clients.aws import Aws
 from reaper.clients.jupyter import Deletion, ServerAddress
-from reaper.clients.studio import AppModel, Identity
+from reaper.clients.studio import AppModel, Around, Identity, Said, Surroundings
 from reaper.clock import Clock
 from reaper.core.codec import instant_to_text
 from reaper.core.model import Collected, Poll, Resource, ResourceRef
@@ -19,15 +19,16 @@ from reaper.errors import (
     SourceMalformed,
 )
 from reaper.plugins import ActOutcome, Look
-from reaper.providers.studio.assemble import Assembly, Surroundings
+from reaper.providers.studio.assemble import Assembly
 from reaper.providers.studio.doors import Doors, Listing
 from reaper.providers.studio.lives import Lives
 from reaper.providers.studio.options import StudioOptions
-from reaper.providers.studio.states import ENDED, SELF_DELETING, Said, canvas, refusal
-from reaper.providers.studio.surroundings import Around
+from reaper.providers.studio.states import ENDED, SELF_DELETING, canvas, refusal
 
 __all__ = ["StudioSource", "source_name"]
 
+_APP_PORT = 8888
+"""Where every Studio app serves (SageMaker Developer Guide, custom images)."""
 _GONE = "it was gone already"
 _ALREADY_DELETED = ("already been deleted", "was automatically deleted")
 """How DeleteApp, in a ValidationException, says that there is nothing left to do."""
@@ -72,7 +73,14 @@ class StudioSource:
         self._lives = Lives()
         self._lives.restore(memo.get("lives"))
         container = memo.get("container")
-        self._around = Around(options, clock, container if isinstance(container, dict) else None)
+        self._around = Around(
+            clock,
+            thresholds=options.thresholds,
+            boot_period=options.boot_period,
+            ports=(_APP_PORT,),
+            editor_data=options.editor_data,
+            memo=container if isinstance(container, dict) else None,
+        )
         self._arns: dict[ResourceRef, str] = {}
         self._seen: dict[str, ResourceRef] | None = None
 

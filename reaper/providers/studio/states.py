@@ -1,12 +1,11 @@
 """What an app's own word means. Pure."""
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
-from reaper.clients.studio import SYSTEM, AppModel, CanvasUse, Newest
+from reaper.clients.studio import SYSTEM, AppModel, CanvasUse, Said
 from reaper.core.model import Activity
 
-__all__ = ["ENDED", "SELF_DELETING", "Said", "app_status", "canvas", "refusal", "saved"]
+__all__ = ["ENDED", "SELF_DELETING", "app_status", "canvas", "refusal"]
 
 ENDED = frozenset({"Deleted", "Failed"})
 """Of these nothing runs any more; ListApps shows them for a day."""
@@ -16,14 +15,6 @@ SELF_DELETING = frozenset({"CodeEditor", "JupyterLab"})
 
 _ACTIONABLE = frozenset({"Canvas", "KernelGateway", *SELF_DELETING})
 _CANVAS_FRESH = timedelta(minutes=15)
-
-
-class Said(NamedTuple):
-    """What a signal says, before it becomes an observation."""
-
-    activity: Activity
-    evidence_at: datetime | None
-    value: str
 
 
 def refusal(app_type: str, instance_type: str | None) -> str | None:
@@ -64,11 +55,3 @@ def canvas(use: CanvasUse | None, *, now: datetime) -> Said:
     if now - use.told_at > _CANVAS_FRESH:
         return Said(Activity.UNKNOWN, None, "CloudWatch's latest datapoint of TimeSinceLastActive is too old")
     return Said(Activity.IDLE, min(use.active_at, now), "last active, by CloudWatch")
-
-
-def saved(newest: Newest, *, now: datetime) -> Said | None:
-    """Say when somebody last saved something; None where nothing was found: that says nothing. Pure."""
-    if newest.at is None:
-        return None
-    part = "" if newest.complete else " (of as many files as could be looked at)"
-    return Said(Activity.IDLE, min(newest.at, now), f"{newest.path} was saved{part}")

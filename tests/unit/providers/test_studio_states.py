@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reaper.clients.studio import APP_TYPES, AppModel, CanvasUse, Newest
+from reaper.clients.studio import APP_TYPES, AppModel, CanvasUse, Newest, saved
 from reaper.core.model import Activity
-from reaper.providers.studio.states import app_status, canvas, refusal, saved
+from reaper.providers.studio.states import app_status, canvas, refusal
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 BEGAN = NOW - timedelta(hours=3)
