@@ -52,6 +52,7 @@ COMMANDS: dict[str, Entry] = {
     "config": Entry("reaper.cli.config:app", "Show, check or describe the configuration."),
     "schema": Entry("reaper.cli.schema:app", "Print the JSON Schema of a JSON output."),
     "doctor": Entry("reaper.cli.doctor:app", "Check that everything works, and say what to do if not."),
+    "iam": Entry("reaper.cli.iam:app", "Print the IAM policy that reaper needs."),
     "lcc": Entry("reaper.cli.lcc:app", "Write lifecycle scripts for SageMaker Studio and notebooks."),
     "uninstall": Entry("reaper.cli.uninstall:app", "Remove what reaper itself made on this machine."),
     "demo": Entry("reaper.cli.demo_command:app", "Watch a real Jupyter server be tidied up, in a minute."),
@@ -80,7 +81,6 @@ LATER: dict[str, Later] = {
     "launch": Later("start a training box"),
     "simulate": Later("try a policy on recorded history"),
     "report": Later("tell what was saved"),
-    "iam": Later("print the IAM policy that reaper needs"),
 }
 """Commands that are not in this version: what they say instead of "no such command"."""
 

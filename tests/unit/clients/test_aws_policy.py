@@ -1,0 +1,146 @@
+"""The generated IAM policy: who may do what by it, and that it is one that IAM takes."""
+
+import json
+import re
+
+import pytest
+
+from reaper.clients.aws import OPERATIONS
+from reaper.clients.aws.policy import HEARTBEAT_TAG, PURPOSES, Narrowing, partition_of, policy
+from tests.support.iam import actions_of, allows
+
+DELETE, TAG, DESCRIBE = "sagemaker:DeleteApp", "sagemaker:AddTags", "sagemaker:DescribeApp"
+ANN = {"sagemaker:DomainId": "d-one", "sagemaker:UserProfileName": "ann"}
+ANN_BY_SOURCE = {"aws:SourceIdentity": "ann"}
+both_ways = pytest.mark.parametrize("caller", [ANN, ANN_BY_SOURCE], ids=["profile", "source-identity"])
+
+
+def arn(tail: str, region: str = "eu-central-1", partition: str = "aws") -> str:
+    return f"arn:{partition}:sagemaker:{region}:111122223333:{tail}"
+
+
+def owned_by(user: str, domain: str = "d-one", sharing: str = "Private") -> dict[str, str]:
+    """What IAM knows of an app in a space."""
+    return {
+        "sagemaker:OwnerUserProfileArn": arn(f"user-profile/{domain}/{user}"),
+        "sagemaker:SpaceSharingType": sharing,
+    }
+
+
+STUDIO = policy(["studio"], Narrowing())
+
+
+class TestWhoseApps:
+    """One execution role for ann and bob."""
+
+    @both_ways
+    @pytest.mark.parametrize("kind", ["KernelGateway", "kernelgateway", "canvas", "jupyterlab"])
+    def test_ones_own(self, caller, kind):
+        assert allows(STUDIO, DELETE, arn(f"app/d-one/ann/{kind}/a-1"), caller)
+
+    @both_ways
+    def test_not_anothers(self, caller):
+        assert not allows(STUDIO, DELETE, arn("app/d-one/bob/kernelgateway/a-1"), caller)
+        assert not allows(STUDIO, DELETE, arn("app/d-one/anna/kernelgateway/a-1"), caller)
+
+    def test_not_a_namesakes_in_another_domain(self):
+        assert not allows(STUDIO, DELETE, arn("app/d-two/ann/kernelgateway/a-1"), ANN)
+        narrowed = policy(["studio"], Narrowing(domain="d-one"))
+        assert not allows(narrowed, DELETE, arn("app/d-two/ann/kernelgateway/a-1"), ANN_BY_SOURCE)
+
+    @both_ways
+    def test_in_a_space_of_ones_own(self, caller):
+        lab = arn("app/d-one/my-space/jupyterlab/default")
+        assert allows(STUDIO, DELETE, lab, caller | owned_by("ann"))
+        assert not allows(STUDIO, DELETE, lab, caller | owned_by("bob"))
+
+    @both_ways
+    def test_not_in_anothers_space_that_is_called_like_me(self, caller):
+        assert not allows(STUDIO, DELETE, arn("app/d-one/ann/jupyterlab/default"), caller | owned_by("bob"))
+
+    def test_in_shared_spaces_only_where_asked_for(self):
+        lab = arn("app/d-one/team/jupyterlab/default")
+        shared = ANN | owned_by("bob", sharing="Shared")
+        assert not allows(STUDIO, DELETE, lab, shared)
+        asked = policy(["studio"], Narrowing(shared_spaces=True))
+        assert allows(asked, DELETE, lab, shared)
+        assert not allows(asked, DELETE, lab, ANN | owned_by("bob"))
+
+    def test_nobodys_where_iam_does_not_know_who_calls(self):
+        assert not allows(STUDIO, DELETE, arn("app/d-one/ann/kernelgateway/a-1"), {})
+        assert not allows(STUDIO, DELETE, arn("app/d-one/x/jupyterlab/default"), owned_by("ann"))
+
+    def test_one_user_by_name(self):
+        anns = policy(["studio"], Narrowing(domain="d-one", user="ann"))
+        assert allows(anns, DELETE, arn("app/d-one/ann/kernelgateway/a-1"), {})
+        assert allows(anns, DELETE, arn("app/d-one/x/jupyterlab/default"), owned_by("ann"))
+        assert not allows(anns, DELETE, arn("app/d-one/bob/kernelgateway/a-1"), {})
+        assert "${" not in json.dumps(anns)
+
+    @both_ways
+    def test_never_a_jupyter_server(self, caller):
+        for kind in ("JupyterServer", "jupyterserver"):
+            assert not allows(STUDIO, DELETE, arn(f"app/d-one/ann/{kind}/default"), caller)
+
+    @both_ways
+    def test_never_what_is_protected(self, caller):
+        protected = caller | {"aws:ResourceTag/Reaper:Protect": "no"}
+        assert not allows(STUDIO, DELETE, arn("app/d-one/ann/kernelgateway/a-1"), protected)
+
+
+class TestHeartbeat:
+    def test_only_its_own_tag(self):
+        server = arn("app/d-one/ann/jupyterserver/default")
+        assert allows(STUDIO, TAG, server, ANN | {"aws:TagKeys": [HEARTBEAT_TAG]})
+        assert not allows(STUDIO, TAG, server, ANN | {"aws:TagKeys": [HEARTBEAT_TAG, "reaper:protect"]})
+        assert not allows(STUDIO, TAG, server, ANN)
+        assert not allows(STUDIO, TAG, arn("user-profile/d-one/ann"), {"aws:TagKeys": [HEARTBEAT_TAG]})
+
+
+class TestCeiling:
+    def test_what_may_not_be_done_is_not_granted(self):
+        document = policy(
+            ["studio"], Narrowing(), lambda family, action: (family, action) != ("studio", "delete")
+        )
+        assert DELETE not in json.dumps(document)
+        assert {DESCRIBE, TAG} <= actions_of(document)
+        assert actions_of(document, "Deny") == set()
+
+    def test_every_operation_that_writes_says_what_it_carries_out(self):
+        """Or it is none of the actions: a tag with which reaper reports itself."""
+        silent = {one.name for one in OPERATIONS if one.writes and not one.carries_out}
+        assert silent <= {"AddTags"}
+        assert all(re.fullmatch(r"[a-z]+\.[a-z]+", one.carries_out) for one in OPERATIONS if one.carries_out)
+
+
+class TestLimits:
+    def test_everything_is_within_them(self):
+        limits = Narrowing(partition="aws-cn", account="111122223333", region="cn-north-1", domain="d-one")
+        document = policy(["studio"], limits)
+        for statement in document["Statement"]:
+            resources = statement["Resource"]
+            for one in [resources] if isinstance(resources, str) else resources:
+                assert one == "*" or one.startswith("arn:aws-cn:sagemaker:cn-north-1:111122223333:app/d-one/")
+        server = arn("app/d-one/ann/kernelgateway/a", region="cn-north-1", partition="aws-cn")
+        assert allows(document, DELETE, server, ANN)
+        assert not allows(document, DELETE, server.replace("111122223333", "999922223333"), ANN)
+
+    @pytest.mark.parametrize(
+        ("region", "partition"),
+        [("", "aws"), ("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")],
+    )
+    def test_partition(self, region, partition):
+        assert partition_of(region) == partition
+
+
+@pytest.mark.parametrize("purposes", [[one] for one in PURPOSES] + [list(PURPOSES)], ids="+".join)
+def test_iam_takes_it(purposes):
+    """IAM JSON policy reference: letters and digits in Sids, each once; 6,144 characters without white space."""
+    document = policy(purposes, Narrowing(shared_spaces=True))
+    assert document["Version"] == "2012-10-17"
+    sids = [one["Sid"] for one in document["Statement"]]
+    assert len(set(sids)) == len(sids) > 0
+    assert all(re.fullmatch(r"[A-Za-z0-9]+", sid) for sid in sids)
+    assert len(re.sub(r"\s", "", json.dumps(document))) <= 6144
+    for action in actions_of(document):
+        assert "*" not in action
