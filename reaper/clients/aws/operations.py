@@ -101,7 +101,6 @@ ADD_TAGS = Operation(
     resource="app",
     used_for=("studio",),  # a reaper reports itself: docs/adr/0007-heartbeat-is-a-tag.md
     writes=True,
-    absent=_NO_SUCH_APP,
 )
 LIST_DOMAINS = Operation(
     service="sagemaker",

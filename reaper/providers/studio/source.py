@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reaper.clients.aws import Aws
@@ -21,6 +22,7 @@ from reaper.errors import (
 from reaper.plugins import ActOutcome, Look
 from reaper.providers.studio.assemble import Assembly
 from reaper.providers.studio.doors import Doors, Listing
+from reaper.providers.studio.heartbeat import Heart
 from reaper.providers.studio.lives import Lives
 from reaper.providers.studio.options import StudioOptions
 from reaper.providers.studio.states import ENDED, SELF_DELETING, canvas, refusal
@@ -81,6 +83,7 @@ class StudioSource:
             editor_data=options.editor_data,
             memo=container if isinstance(container, dict) else None,
         )
+        self._heart = Heart(identity, aws, options.standing)
         self._arns: dict[ResourceRef, str] = {}
         self._seen: dict[str, ResourceRef] | None = None
 
@@ -93,11 +96,15 @@ class StudioSource:
         """Look once; where the apps can't be listed, nothing is known."""
         try:
             async with asyncio.timeout(look.deadline):
-                return await self._collect(look)
+                found = await self._collect(look)
         except TimeoutError:
-            return self._failed(look, f"no complete answer within {look.deadline:g} s")
+            found = self._failed(look, f"no complete answer within {look.deadline:g} s")
         except CollectError as error:
-            return self._failed(look, str(error))
+            found = self._failed(look, str(error))
+        if look.refs is None:  # what is about to be acted on does not wait
+            await self._heart.beat(self._doors.chosen, look.at)
+        said = self._heart.problem
+        return found if said is None else replace(found, notes=(*found.notes, said))
 
     async def act(self, resource: Resource, action: str) -> ActOutcome:
         """Delete an app, after one more look at it; gone already is success, and so is another one of its name."""

@@ -184,6 +184,7 @@ async def running_studio_server(
     metadata_file = places["metadata"] / "resource-metadata.json"
     metadata_file.write_text(json.dumps(resource_metadata(own)))
     environment = {
+        **studio.environment,
         "JUPYTER_RUNTIME_DIR": str(places["runtime"]),
         "JUPYTER_CONFIG_DIR": str(places["config"]),
         "JUPYTER_DATA_DIR": str(places["data"]),

@@ -13,6 +13,7 @@ from reaper.clients.studio import Identity
 from reaper.core.model import Activity, Collected, Observation, Resource
 from reaper.plugins import Look
 from reaper.providers.studio import StudioOptions
+from reaper.providers.studio.options import StandingOf
 from reaper.providers.studio.source import StudioSource
 from reaper.testing import FakeClock
 from reaper.testing.studio import App
@@ -51,6 +52,7 @@ class Watching:
         models: Service models, shared by a module's tests.
         servers: Jupyter servers in that app.
         editor_data: As in `StudioOptions`.
+        standing: As in `StudioOptions`.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Watching:
         models: Models,
         servers: tuple[ServerAddress, ...] = (),
         editor_data: tuple[Path, ...] = (),
+        standing: StandingOf | None = None,
     ) -> None:
         self.clock = clock
         self.aws = Aws(AwsOptions(attempts=1, connect_timeout_s=2, read_timeout_s=1), models)
@@ -68,6 +71,7 @@ class Watching:
             editor_data=editor_data,
             thresholds=Thresholds(min_interval=0.2),
             aws_interval=5 * MINUTE,
+            standing=standing,
         )
         self.source = StudioSource(identity_of(inside), servers, options, self.aws, clock)
         self.polls = 0
