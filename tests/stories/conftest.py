@@ -13,6 +13,7 @@ from tests.stories.gpus import Gpus, play_gpus
 from tests.stories.house import House, play_house
 from tests.stories.night import Night, play_night
 from tests.stories.restarts import Restarts, play_restarts
+from tests.stories.studio import Classic, play_classic
 from tests.stories.travel import Travel, play_travel
 
 T = TypeVar("T")
@@ -54,3 +55,8 @@ def restarts(tmp_path_factory: pytest.TempPathFactory, _own_session_environment:
 @pytest.fixture(scope="session")
 def gpus(tmp_path_factory: pytest.TempPathFactory, _own_session_environment: None) -> Gpus:
     return _played(play_gpus, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def classic(tmp_path_factory: pytest.TempPathFactory, _own_session_environment: None) -> Classic:
+    return _played(play_classic, tmp_path_factory)
