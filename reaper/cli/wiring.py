@@ -89,11 +89,18 @@ def _setup(settings: Settings) -> Setup:
 
 
 def _providers(settings: Settings, clock: Clock) -> tuple[Provider, ...]:
-    jupyter: Provider = load("reaper.providers", "jupyter")(_jupyter_options(settings), clock)
-    if settings.provenance.preset != "studio":
-        return (jupyter,)
-    studio: Provider = load("reaper.providers", "studio")(_studio_options(settings), clock)
-    return jupyter, studio
+    found: list[Provider] = [load("reaper.providers", "jupyter")(_jupyter_options(settings), clock)]
+    if settings.provenance.preset == "studio":
+        found.append(load("reaper.providers", "studio")(_studio_options(settings), clock))
+    kinds = frozenset(kind for kind in _policy_kinds(settings) if kind.startswith("sagemaker."))
+    if kinds:
+        found.append(load("reaper.providers", "sagemaker")(_sagemaker_options(settings, kinds), clock))
+    return tuple(found)
+
+
+def _policy_kinds(settings: Settings) -> set[str]:
+    """Give the kinds that policies are about, the file's or the preset's."""
+    return {policy.kind for policy in build_ruleset(settings, {}).policies}
 
 
 def _jupyter_options(settings: Settings) -> JupyterOptions:
@@ -120,6 +127,23 @@ def _studio_options(settings: Settings) -> Any:
     return StudioOptions(
         metadata_file=settings.studio.metadata_file,
         apps=settings.studio.apps,
+        urls=_urls(settings),
+        token=jupyter.token,
+        ca_file=jupyter.ca_file,
+        verify=jupyter.verify,
+        runtime_dirs=jupyter.runtime_dirs,
+        aws_interval=settings.aws.poll_interval,
+        thresholds=_thresholds(settings),
+    )
+
+
+def _sagemaker_options(settings: Settings, kinds: frozenset[str]) -> Any:
+    from reaper.providers.sagemaker import SagemakerOptions
+
+    jupyter = settings.jupyter
+    return SagemakerOptions(
+        kinds=kinds,
+        metadata_file=settings.studio.metadata_file,
         urls=_urls(settings),
         token=jupyter.token,
         ca_file=jupyter.ca_file,

@@ -12,6 +12,12 @@ __all__ = ["PRESETS", "PresetInfo", "detect", "policy_tables", "require"]
 
 _KERNELS = {"name": "idle-kernels", "kind": "jupyter.kernel", "rule": "idle", "action": "shutdown"}
 _TERMINALS = {"name": "idle-terminals", "kind": "jupyter.terminal", "rule": "idle", "action": "shutdown"}
+_INSTANCE = {
+    "name": "idle-instance",
+    "kind": "sagemaker.notebook_instance",
+    "rule": "idle",
+    "action": "stop",
+}
 _APPS = {"name": "idle-apps", "kind": "studio.app", "rule": "idle", "action": "delete"}
 
 
@@ -40,9 +46,9 @@ PRESETS: dict[str, PresetInfo] = {
         tables=(_KERNELS, _TERMINALS, _APPS),
     ),
     "notebook-instance": PresetInfo(
-        meaning="a SageMaker notebook instance; so far its Jupyter server only",
+        meaning="a SageMaker notebook instance: kernels, then terminals, then the instance itself, which is stopped",
         metadata=True,
-        tables=(_KERNELS, _TERMINALS),
+        tables=(_KERNELS, _TERMINALS, _INSTANCE),
     ),
     "training": PresetInfo(meaning="a box that trains and then ends", available=False),
     "fleet": PresetInfo(meaning="EC2 and SageMaker across regions and accounts", available=False),

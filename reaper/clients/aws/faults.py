@@ -108,7 +108,11 @@ def caught() -> tuple[type[Exception], ...]:
 
 def is_absent(error: Exception, operation: Operation) -> bool:
     """Tell whether AWS says that there is no such thing."""
-    return _code(error) in operation.absent
+    code = _code(error)
+    if code is None or code in operation.absent:
+        return code is not None
+    message = str(_response(error)["Error"].get("Message", ""))
+    return code == "ValidationException" and message.startswith(operation.absent_texts)
 
 
 def spoils_login(error: Exception) -> bool:

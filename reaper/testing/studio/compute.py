@@ -40,6 +40,11 @@ class NotebookInstance:
         return self.place.arn(f"notebook-instance/{self.name.lower()}")
 
     @property
+    def metadata(self) -> dict[str, str]:
+        """What /opt/ml/metadata/resource-metadata.json says on it."""
+        return {"ResourceArn": self.arn, "ResourceName": self.name}
+
+    @property
     def modified_at(self) -> datetime:
         """When its state was last changed by a call: all that SageMaker tells of its activity."""
         return self.created_at if self.stop_at is None else self.stop_at

@@ -61,7 +61,7 @@ def test_auto_does_without_a_metadata_file_that_can_not_be_read(given: Given) ->
     assert "can't be read" in settings.provenance.warnings[0]
 
 
-@pytest.mark.parametrize(("preset", "policies"), [("studio", 3), ("notebook-instance", 2)])
+@pytest.mark.parametrize(("preset", "policies"), [("studio", 3), ("notebook-instance", 3)])
 def test_what_needs_sagemaker_says_so(given: Given, preset: str, policies: int) -> None:
     path = given.folder / "metadata.json"
     [(where, message)] = given.errors(PRESET=preset, STUDIO__METADATA_FILE=str(path))
@@ -73,5 +73,6 @@ def test_what_needs_sagemaker_says_so(given: Given, preset: str, policies: int) 
 
 
 def test_auto_never_picks_what_owns_a_power_switch() -> None:
-    touched = {table["kind"].partition(".")[0] for preset in PRESETS.values() for table in preset.tables}
-    assert touched == {"jupyter", "studio"}
+    """Beside that of the notebook instance that it runs on, which its owner starts again with a click."""
+    touched = {table["kind"] for preset in PRESETS.values() for table in preset.tables}
+    assert touched == {"jupyter.kernel", "jupyter.terminal", "studio.app", "sagemaker.notebook_instance"}

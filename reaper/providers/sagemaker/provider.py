@@ -1,0 +1,110 @@
+"""The SageMaker provider: finds out where we run, and what a policy wants to be looked at."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from reaper.clients.aside import Aside
+from reaper.clients.aws import Aws
+from reaper.clients.jupyter import Discovery, ServerAddress, discover, parse_address, runtime_dirs
+from reaper.clients.studio import Identity, read_identity
+from reaper.clock import Clock
+from reaper.errors import CollectError
+from reaper.plugins import Source, Sources
+from reaper.providers.sagemaker.instance import InstanceSource, instance_source_name
+from reaper.providers.sagemaker.options import SagemakerOptions
+
+__all__ = ["SagemakerProvider"]
+
+_SEARCH_DEADLINE_S = 8.0
+_INSTANCE = "sagemaker.notebook_instance"
+
+
+class SagemakerProvider:
+    """The notebook instance that we run on."""
+
+    name = "sagemaker"
+    kinds: Mapping[str, tuple[str, ...]] = {_INSTANCE: ("stop",)}
+
+    def __init__(self, options: SagemakerOptions, clock: Clock) -> None:
+        """Take the settings.
+
+        Raises:
+            ConfigError: An address can't be used.
+        """
+        self._options = options
+        self._clock = clock
+        self._aws = Aws(options.aws)
+        self._aside = Aside(f"{options.metadata_file} or Jupyter's runtime files")
+        self._identity: Identity | None = None
+        self._instance: InstanceSource | None = None
+        self._named = tuple(
+            parse_address(url, token=options.token, ca_file=options.ca_file, verify=options.verify)
+            for url in options.urls
+        )
+
+    async def discover(self, now: datetime, memos: Mapping[str, Mapping[str, object]]) -> Sources:
+        """Find out what is to be looked at."""
+        problems: list[str] = []
+        sources: list[Source] = []
+        complete = True
+        if _INSTANCE in self._options.kinds:
+            instance, problem, certain = await self._own_instance(memos)
+            complete = certain
+            sources += [] if instance is None else [instance]
+            problems += [] if problem is None else [problem]
+        return Sources(
+            sources=tuple(sources),
+            complete=complete,
+            required=tuple(source.name for source in sources),
+            problems=tuple(problems),
+        )
+
+    async def close(self) -> None:
+        """Close all sources, and AWS."""
+        if self._instance is not None:
+            await self._instance.close()
+        await self._aws.close()
+
+    async def _own_instance(
+        self, memos: Mapping[str, Mapping[str, object]]
+    ) -> tuple[InstanceSource | None, str | None, bool]:
+        """Give the instance that we run on, what is wrong, and whether that is certain.
+
+        What was once read of the metadata file holds: a host never becomes another instance.
+        """
+        identity, found, problem = await self._aside.call(self._search, _SEARCH_DEADLINE_S)
+        self._identity = identity = self._identity or identity
+        if identity is None or not identity.notebook_instance:
+            none = (
+                f"{self._options.metadata_file} names no notebook instance: only a reaper on one can judge it"
+            )
+            return None, problem or none, problem is None
+        servers = tuple(self._servers(found))
+        if self._instance is None or self._instance.servers != servers:
+            memo = memos.get(instance_source_name(identity))
+            self._instance = InstanceSource(identity, servers, self._options, self._aws, self._clock, memo)
+        return self._instance, None, True
+
+    def _search(self) -> tuple[Identity | None, Discovery, str | None]:
+        problem = None
+        try:
+            identity = self._identity or read_identity(self._options.metadata_file)
+        except CollectError as error:
+            identity, problem = None, str(error)
+        directories = self._options.runtime_dirs or runtime_dirs(os.environ)
+        return identity, discover(directories, os.environ, ca_file=self._options.ca_file), problem
+
+    def _servers(self, found: Discovery) -> list[ServerAddress]:
+        """Give this host's servers: those named by address, with what their runtime files know besides."""
+        here = [server for server in found.servers if server.local]
+        if not self._named:
+            return here
+        by_url = {server.url: server for server in here}
+        return [
+            replace(named, pid=known.pid, root_dir=known.root_dir)
+            if (known := by_url.get(named.url)) is not None
+            else named
+            for named in self._named
+        ]

@@ -1,0 +1,60 @@
+"""`reaper run` on a notebook instance: its kernels go, then it stops itself; work keeps it. Real kernels.
+
+Other tests' processes are on this host too, so its `process` signal is set to see nothing of any of them.
+"""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+from reaper.core.facts import ActionState
+from reaper.testing.studio import NotebookInstance, Studio, running_studio
+from tests.stories.daemons import daemon_process, environment, journaled
+from tests.support.jupyter_server import JupyterServer, running_jupyter_async, wait_until
+
+TIMEOUT_S = 8
+BLIND = {
+    "JUPYTER__PROCESS__CORE": "1000",
+    "JUPYTER__PROCESS__TREE_CORE": "1000",
+    "JUPYTER__PROCESS__IO": "1000GiB/s",
+}
+
+
+def on_the_instance(
+    home: Path, server: JupyterServer, studio: Studio, box: NotebookInstance
+) -> dict[str, str]:
+    """Give a daemon's environment as the lifecycle script does: the preset is found by the metadata file."""
+    metadata = home / "resource-metadata.json"
+    metadata.write_text(json.dumps(box.metadata))
+    settings = {
+        "STUDIO__METADATA_FILE": str(metadata),
+        "IDLE_TIMEOUT": f"{TIMEOUT_S}s",
+        "POLL_INTERVAL": "3s",
+        "AWS__POLL_INTERVAL": "3s",
+        **BLIND,
+    }
+    return environment(home, server, **settings) | studio.environment
+
+
+async def test_it_stops_itself_after_its_kernel_went_and_not_while_that_worked(
+    tmp_path: Path, own_home: Path
+) -> None:
+    async with running_studio(deletes_in=timedelta(minutes=5)) as studio:
+        box = studio.add_notebook_instance("Box", created_at=studio.now() - timedelta(days=9))
+        async with running_jupyter_async(tmp_path / "jupyter") as server:
+            session = await server.open_session("work.ipynb")
+            log = own_home / "log"
+            environ = on_the_instance(own_home, server, studio, box)
+            async with daemon_process(environ, log):
+                silent = f"import time; time.sleep({2 * TIMEOUT_S})"
+                await server.execute(session["kernel"]["id"], silent)
+                assert box.status(studio.now()) == "InService", log.read_text()
+
+                async def stopped() -> bool:
+                    return box.status(studio.now()) != "InService"
+
+                await wait_until(stopped, what=f"it is stopped; {log.read_text()}", deadline_s=90)
+    assert len(studio.calls("StopNotebookInstance")) == 1
+    ledger = (await journaled(own_home / "journal.db")).ledger
+    begun = [entry.name for entry in ledger if entry.state is ActionState.STARTED]
+    assert begun == ["work.ipynb", "Box"]
