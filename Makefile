@@ -15,6 +15,8 @@ LOCKED := --only-binary :all: --require-hashes -r
 
 # The environment is .venv and nothing beside it.
 unexport PYTHONHOME PYTHONPATH
+# The suite starts hundreds of processes of ours: where bytecode is not kept, each compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The demo asks for less; where the full environment already is, that serves, and is kept up to date.
 DEMO_ENV := $(if $(wildcard $(VENV)/.full),$(VENV)/.full,$(VENV)/.demo)

@@ -56,7 +56,6 @@ def plan(
     reach = open_reach(journal)
     document = reach.plan()
     status = reach.status()  # after it: a plan is decided anew
-    document["paused"] = status["paused"]
     if out is not None:
         _keep(document, out)
     if output is Format.JSON:

@@ -57,7 +57,7 @@ def _held(c: Candidate) -> Veto | None:
     holds = c.world.holds_on(c.history.ref, c.now) if c.world.holds else []
     if holds:
         longest = max(holds, key=lambda hold: (hold.expires_at is None, hold.expires_at or c.now, hold.id))
-        detail = f"{longest.id} by {longest.who}: {longest.why}"
+        detail = _said(f"{longest.id} by {longest.who}", longest.why)
         return Veto(guard="held", reason=Reason.HELD, until=longest.expires_at, detail=detail)
     for tag, until in hold_tags(c.history.resource):
         if until is None:
@@ -71,9 +71,12 @@ def _paused(c: Candidate) -> Veto | None:
     if c.world.paused is None or not c.world.is_paused(c.now):
         return None
     pause = c.world.paused
-    return Veto(
-        guard="paused", reason=Reason.PAUSED, until=pause.until, detail=f"by {pause.who}: {pause.why}"
-    )
+    detail = _said(f"by {pause.who}", pause.why)
+    return Veto(guard="paused", reason=Reason.PAUSED, until=pause.until, detail=detail)
+
+
+def _said(who: str, why: str) -> str:
+    return f"{who}: {why}" if why else who
 
 
 def _newly_applied(c: Candidate) -> Veto | None:

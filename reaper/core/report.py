@@ -5,7 +5,7 @@ there is no daemon. Fields are only ever added; unknown is null.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from reaper.core.codec import to_json
 from reaper.core.decide import Decision
@@ -60,7 +60,7 @@ def status_rows(
 ) -> Iterator[dict[str, object]]:
     """Give the resources of the status document one by one, so that a loop can breathe in between."""
     shown = [history for history in world.live.values() if history.ref.key in decisions]
-    for history in sorted(shown, key=_order):
+    for history in sorted(shown, key=lambda one: _order(one, world)):
         yield resource_document(world, history, decisions[history.ref.key], now)
 
 
@@ -181,7 +181,7 @@ def what_would_change(decision: Decision, history: History) -> list[str]:
     )
     if decision.verdict is Verdict.WAIT and decision.due_at:
         lines.append(
-            f"without any activity it becomes due at {to_json(decision.due_at)}{left}; any activity moves that"
+            f"without any activity it becomes due at {_to_the_second(decision.due_at)}{left}; any activity moves that"
         )
     if decision.verdict is Verdict.WAIT and decision.reason in (Reason.ACTIVE, Reason.BUSY_WITHOUT_WORK):
         names = ", ".join(run.signal for run in history.current() if run.activity.value == "active")
@@ -198,7 +198,7 @@ def what_would_change(decision: Decision, history: History) -> list[str]:
                 "dry run: it would be reaped now; REAPER_MODE=enforce (and the policy's mode) makes it happen"
             )
     for veto in decision.vetoes:
-        until = f", ends at {to_json(veto.until)}" if veto.until else ", until that changes"
+        until = f", ends at {_to_the_second(veto.until)}" if veto.until else ", until that changes"
         lines.append(f"veto {veto.reason.value}: {veto.detail or veto.reason.prose}{until}")
     return lines
 
@@ -229,6 +229,7 @@ def plan_document(plan: Plan, world: World, ruleset: Ruleset, now: datetime) -> 
         "at": to_json(now),
         "expires_at": to_json(now + PLAN_LIFETIME),
         "mode": ruleset.mode.value,
+        "paused": world.is_paused(now),
         "config_digest": ruleset.digest(),
         "items": items,
         "totals": {
@@ -260,6 +261,10 @@ def pause_document(world: World, now: datetime) -> dict[str, object]:
     return {"schema": 1, "at": to_json(now), "paused": pause is not None, "pause": to_json(pause)}
 
 
+def _to_the_second(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%FT%TZ}"
+
+
 def _source_document(world: World, name: str) -> dict[str, object]:
     state = world.sources[name]
     failing = state.since_complete[0].started_at if state.since_complete else None
@@ -273,12 +278,10 @@ def _source_document(world: World, name: str) -> dict[str, object]:
     }
 
 
-def _order(history: History) -> tuple[str, ...]:
-    parent = history.resource.parent_key
-    return (
-        history.ref.scope,
-        parent.id if parent else history.ref.id,
-        "" if parent is None else "child",
-        history.ref.kind,
-        history.resource.name,
-    )
+def _order(history: History, world: World) -> tuple[str, ...]:
+    """Sort by scope, kind and name, and what lives in something right after it."""
+    key = history.resource.parent_key or history.ref.key
+    top = world.live.get(key)
+    child = "" if key == history.ref.key else "child"
+    name = key.id if top is None else top.resource.name
+    return key.scope, key.kind, name, key.id, child, history.ref.kind, history.resource.name

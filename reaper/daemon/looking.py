@@ -96,6 +96,7 @@ class Looking:
         self.problems: dict[str, tuple[str, ...]] = {}
         self.discovered = False
         self.discover_at: datetime | None = None
+        self._said_alone = False
         self._recorder = recorder
         self._rules = rules
         self._metrics = metrics
@@ -160,7 +161,19 @@ class Looking:
             if watch.provider not in self.providers and watch.provider.name not in unsure:
                 await self._end(name, now)
         self.discovered = True
+        self._say_nothing_found()
         self.discover_at = self._clock.now() + min(_DISCOVERY, self._rules.setup.poll_interval)
+
+    def _say_nothing_found(self) -> None:
+        """Say once, in the log, that there is nothing to watch: who starts us should not have to ask."""
+        alone = not self.watches and not any(self.problems.values())
+        if alone and not self._said_alone:
+            log.info(
+                "nothing to watch yet",
+                looks_again_in=f"{_DISCOVERY.total_seconds():g} s",
+                ask="reaper doctor",
+            )
+        self._said_alone = alone
 
     def due(self, now: datetime) -> list[Watch]:
         """Give the sources that are to be looked at now and are not being looked at."""

@@ -247,6 +247,8 @@ class Daemon:
         return the_plan
 
     def _refresh_rules(self, now: datetime) -> None:
+        if outdated := self.rules.outdated(self.world, now):
+            self.recorder.facts(*outdated)
         loaded = self.rules.refresh(self.world, now)
         if loaded is not None:
             self.recorder.facts(loaded)

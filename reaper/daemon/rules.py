@@ -71,6 +71,25 @@ class Rules:
             return None
         return ConfigLoaded(at=now, digest=self.digest, body=self.ruleset.body())
 
+    def outdated(self, world: World, now: datetime) -> list[SettingChanged]:
+        """Give the ends, to journal, of overrides whose configured value is another now.
+
+        Written down, since an override must not come back when the configuration does.
+        """
+        return [
+            SettingChanged(
+                at=now,
+                name=name,
+                value=None,
+                previous=override.value or "",
+                underlying=self.setup.underlying.get(name, ""),
+                until=None,
+                who="configuration",
+            )
+            for name, override in sorted(world.settings.items())
+            if override.underlying != self.setup.underlying.get(name)
+        ]
+
     def _build(self, overrides: dict[str, str]) -> Ruleset:
         """Build the rules; an override that a reloaded configuration no longer allows is left out, and said."""
         try:

@@ -100,11 +100,12 @@ def plan() -> Schema:
             "at": INSTANT,
             "expires_at": INSTANT,
             "mode": one_of(Mode),
+            "paused": said(FLAG, "the kill switch is on, so that nothing is to be done"),
             "config_digest": TEXT,
             "items": list_of(item),
             "totals": totals,
         },
-        optional={"paused": said(FLAG, "the kill switch is on, so that nothing is to be done"), **DAEMON},
+        optional=DAEMON,
     )
 
 

@@ -7,6 +7,7 @@ import structlog.testing
 
 from reaper.core.facts import PolicyApplied, SettingChanged
 from reaper.errors import ConfigError, SourceUnavailable
+from reaper.plugins import LedgerQuery
 from reaper.testing import (
     FakeNotifier,
     FakeProvider,
@@ -159,6 +160,38 @@ async def test_an_override_that_the_new_configuration_refuses_is_left_out_and_sa
         assert [entry["event"] for entry in logs].count("override left out") == 1
         assert daemon.ticks < 80
     assert [act.resource.ref.id for act in rig.source.acts] == ["k1"]
+
+
+async def test_an_override_ends_for_good_when_the_configuration_under_it_changes():
+    """It hides one configured value; when that comes back, somebody decided so, and not the one who overrode it."""
+    rig = Rig(setup={"underlying": {"idle-timeout": "2h"}})
+    async with rig.running() as daemon:
+        override = SettingChanged(
+            at=rig.now,
+            name="idle-timeout",
+            value="9h",
+            previous="2h",
+            underlying="2h",
+            until=None,
+            who="ada",
+        )
+        daemon.recorder.facts(override)
+        daemon.poke()
+        await passing(5)
+        assert daemon.world.settings == {"idle-timeout": override}
+        for configured in ("3h", "2h"):
+            setup = make_setup(rig.ruleset, underlying={"idle-timeout": configured})
+            await daemon.reload(setup, (rig.provider,), ())
+            await passing(5)
+        assert daemon.world.settings == {}
+        (*_, ended) = await rig.journal.facts(LedgerQuery(types=("SettingChanged",)))
+        assert isinstance(ended, SettingChanged)
+        assert (ended.value, ended.previous, ended.underlying, ended.who) == (
+            None,
+            "9h",
+            "3h",
+            "configuration",
+        )
 
 
 async def test_a_source_is_not_closed_under_a_look_or_an_act():

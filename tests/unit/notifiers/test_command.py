@@ -165,8 +165,14 @@ async def gone(pids, expected):
     found = [int(line) for line in pids.read_text().split()]
     assert len(found) == expected
     end = time.monotonic() + 10
-    while any(
-        psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in found
-    ):
+    while any(running(pid) for pid in found):
         assert time.monotonic() < end, "a process is left"
         await asyncio.sleep(0.02)
+
+
+def running(pid):
+    """Tell whether a process is there and no zombie."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
