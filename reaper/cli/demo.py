@@ -1,4 +1,4 @@
-"""`reaper demo`: a real Jupyter server, the real daemon in enforce mode, and a look at what it does.
+"""`reaper demo`: real Jupyter servers, the real daemon in enforce mode, and a look at what it does.
 
 It ends with a table of what was reaped and what was kept and why. Its exit status is 1 if anything
 that was working died or anything idle stayed.
@@ -11,10 +11,10 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -23,7 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from reaper.cli.client import Client, DaemonUnreachable
-from reaper.cli.demo_stage import ACTORS, Cast, Stage, stage
+from reaper.cli.demo_stage import Cast, stage
+from reaper.cli.demo_studio import studio_stage
 from reaper.cli.output import left
 from reaper.clock import SystemClock
 from reaper.config.places import ListenAddress
@@ -34,6 +35,7 @@ __all__ = ["play"]
 IDLE_TIMEOUT_S = 20
 AT_MOST_S = 70.0
 """For the play itself; what is idle goes after about 25 s of it."""
+_COMING_UP_S = 40.0
 _WIDE = 120
 """Columns from which on there is room for what each of them does."""
 STAYING_S = 8.0
@@ -42,6 +44,60 @@ STAYING_S = 8.0
 Key = tuple[str, str]
 
 _clock = SystemClock()
+
+
+class Stage(Protocol):
+    """Where a part of the demo plays.
+
+    Attributes:
+        title: What it is, for people.
+        environment: Variables of the daemon that watches it.
+        cast: Who is on it.
+    """
+
+    title: str
+    environment: dict[str, str]
+    cast: list[Cast]
+
+    async def fill(self) -> None:
+        """Let everybody enter and begin."""
+
+    async def alive(self) -> set[str]:
+        """Give the ids of those who are still there, by the server's word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stage, and the daemon that watches it."""
+
+    stage: Stage
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A daemon that was started, and its log."""
+
+    client: Client
+    process: asyncio.subprocess.Process
+    log: Path
+
+    async def answers(self) -> None:
+        """Wait until it does.
+
+        Raises:
+            ReaperError: It ended, or takes too long; the message quotes its log.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_COMING_UP_S):
+                while self.process.returncode is None:
+                    with contextlib.suppress(DaemonUnreachable):
+                        await asyncio.to_thread(self.client.probe)
+                        return
+                    await asyncio.sleep(0.1)
+        said = await asyncio.to_thread(self.log.read_text, errors="replace")
+        msg = f"the daemon did not come up: {said[-800:]}"
+        raise ReaperError(msg)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,8 +133,9 @@ def play(journal: Path) -> int:
     """
     try:
         journal.parent.mkdir(parents=True, exist_ok=True)
-        for old in journal.parent.glob(f"{journal.name}*"):
-            old.unlink()
+        for kept in (journal, _of_studio(journal)):
+            for old in journal.parent.glob(f"{kept.name}*"):
+                old.unlink()
     except OSError as error:
         msg = f"the demo's journal {journal} can't be written: {error.strerror or error}"
         raise ReaperError(msg) from error
@@ -92,10 +149,19 @@ def play(journal: Path) -> int:
                 raise
             return 128 + told[0]
     console.print()
-    console.print(f"The journal is left in {journal}. Look at it:")
-    for command in ("status", "explain idle.ipynb", "explain thread.ipynb"):
-        console.print(f"  REAPER_STATE={journal} {_program()} {command}", highlight=False)
+    console.print("The daemons' journals are left. Look at them:")
+    for state, command in (
+        (journal, "status"),
+        (journal, "explain idle.ipynb"),
+        (journal, "explain thread.ipynb"),
+        (_of_studio(journal), "explain forgotten"),
+    ):
+        console.print(f"  REAPER_STATE={state} {_program()} {command}", highlight=False)
     return 0 if right else 1
+
+
+def _of_studio(journal: Path) -> Path:
+    return journal.with_stem(f"{journal.stem}-studio")
 
 
 def _end_in_order(told: list[signal.Signals]) -> None:
@@ -127,40 +193,47 @@ def _program() -> str:
 async def _play(directory: Path, journal: Path, console: Console, told: list[signal.Signals]) -> bool:
     """Play it; `told` gets the signal that ended it early."""
     _end_in_order(told)
-    console.print("Starting a Jupyter server of its own with five kernels and five terminals ...")
-    async with stage(directory) as set_up:
-        await asyncio.gather(*(set_up.enter(actor) for actor in ACTORS if actor.kind == "jupyter.kernel"))
-        for actor in ACTORS:
-            if actor.kind == "jupyter.terminal":
-                await set_up.enter(actor)
-        set_up.cast.sort(key=lambda cast: ACTORS.index(cast.actor))
-        console.print(f"Starting reaper: enforce mode, idle timeout {IDLE_TIMEOUT_S} s.\n")
-        async with _daemon(set_up, directory, journal) as client:
-            course = Course(began=_clock.monotonic())
-            await _watch(set_up, client, course, console)
-            alive = await set_up.alive()
-            await _look(set_up, client, course)
-    return _tell(set_up, course, alive, console)
+    console.print(
+        "Starting a Jupyter server with five kernels and five terminals, and a Studio user with two apps ..."
+    )
+    async with AsyncExitStack() as stack:
+        stages: list[Stage] = [
+            await stack.enter_async_context(stage(directory / "host")),
+            await stack.enter_async_context(studio_stage(directory / "studio")),
+        ]
+        await asyncio.gather(*(one.fill() for one in stages))
+        console.print(f"Starting reaper for each: enforce mode, idle timeout {IDLE_TIMEOUT_S} s.\n")
+        course = Course(began=_clock.monotonic())
+        daemons = [
+            await stack.enter_async_context(_daemon(one.environment, directory / state.stem, state))
+            for one, state in zip(stages, (journal, _of_studio(journal)), strict=True)
+        ]
+        await asyncio.gather(*(daemon.answers() for daemon in daemons))
+        parts = [Part(one, daemon.client) for one, daemon in zip(stages, daemons, strict=True)]
+        await _watch(parts, course, console)
+        alive = await _alive(stages)
+        await _look(parts, course)
+    return _tell(stages, course, alive, console)
 
 
 @asynccontextmanager
-async def _daemon(set_up: Stage, directory: Path, journal: Path) -> AsyncIterator[Client]:
+async def _daemon(part: Mapping[str, str], directory: Path, journal: Path) -> AsyncIterator["Daemon"]:
     """Run the real daemon as a process of its own, as a user would."""
+    await asyncio.to_thread(directory.mkdir)
     socket = directory / "reaper.sock"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REAPER_")}
     environment |= {
         "REAPER_CONFIG": "",
         "XDG_CONFIG_HOME": str(directory / "config"),
         "REAPER_MODE": "enforce",
-        "REAPER_PRESET": "jupyter",
         "REAPER_IDLE_TIMEOUT": f"{IDLE_TIMEOUT_S}s",
         "REAPER_APPLY_GRACE": "5s",
         "REAPER_START_GRACE": "0s",
         "REAPER_POLL_INTERVAL": "10s",
         "REAPER_STATE": str(journal),
         "REAPER_LISTEN": f"unix:{socket}",
-        "REAPER_JUPYTER__RUNTIME_DIRS": str(set_up.runtime_dir),
         "REAPER_LOG_FORMAT": "json",
+        **part,
     }
     log = directory / "reaper.log"
     with log.open("wb") as output:
@@ -168,44 +241,28 @@ async def _daemon(set_up: Stage, directory: Path, journal: Path) -> AsyncIterato
             sys.executable, "-m", "reaper", "run", env=environment, stdout=output, stderr=output
         )
     try:
-        client = Client(ListenAddress(path=socket))
-        await _answers(client, daemon, log)
-        yield client
+        yield Daemon(Client(ListenAddress(path=socket)), daemon, log)
     finally:
         if daemon.returncode is None:
             daemon.terminate()
         await daemon.wait()
 
 
-async def _answers(client: Client, daemon: asyncio.subprocess.Process, log: Path) -> None:
-    for _ in range(200):
-        if daemon.returncode is not None:
-            break
-        try:
-            await asyncio.to_thread(client.probe)
-        except DaemonUnreachable:
-            await asyncio.sleep(0.1)
-        else:
-            return
-    said = await asyncio.to_thread(log.read_text, errors="replace")
-    msg = f"the daemon did not come up: {said[-800:]}"
-    raise ReaperError(msg)
-
-
-async def _watch(set_up: Stage, client: Client, course: Course, console: Console) -> None:
+async def _watch(parts: list[Part], course: Course, console: Console) -> None:
     """Watch until everything idle is gone and a little longer, showing what is due when."""
     live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+    stages = [part.stage for part in parts]
     done_at: float | None = None
     with live or contextlib.nullcontext():
         while (now := course.elapsed()) < AT_MOST_S:
             before = dict(course.gone_at)
-            await _look(set_up, client, course)
+            await _look(parts, course)
             if live is not None:
-                live.update(_scene(set_up, course, console.width))
+                live.update(_scene(stages, course, console.width))
             for key in course.gone_at.keys() - before.keys():
-                name = next(cast.actor.name for cast in set_up.cast if (cast.actor.kind, cast.id) == key)
+                name = next(cast.actor.name for cast in _everybody(stages) if _key(cast) == key)
                 (live.console if live else console).print(f"{now:5.1f} s  reaped  {name}", highlight=False)
-            idle = [_key(cast) for cast in set_up.cast if not cast.actor.survives]
+            idle = [_key(cast) for cast in _everybody(stages) if not cast.actor.survives]
             if done_at is None and all(key in course.gone_at for key in idle):
                 done_at = now
             if done_at is not None and now - done_at > STAYING_S:
@@ -213,21 +270,29 @@ async def _watch(set_up: Stage, client: Client, course: Course, console: Console
             await asyncio.sleep(0.5)
 
 
-async def _look(set_up: Stage, client: Client, course: Course) -> None:
-    status = await asyncio.to_thread(client.get, "/api/v1/status")
-    there = {(row["kind"], row["id"]): row for row in status["resources"]}
-    course.seen.update(there)
-    alive = await set_up.alive()
-    for cast in set_up.cast:
-        if cast.id not in alive and _key(cast) not in course.gone_at:
-            course.gone_at[_key(cast)] = course.elapsed()
+async def _look(parts: list[Part], course: Course) -> None:
+    for part in parts:
+        status = await asyncio.to_thread(part.client.get, "/api/v1/status")
+        course.seen.update({(row["kind"], row["id"]): row for row in status["resources"]})
+        alive = await part.stage.alive()
+        for cast in part.stage.cast:
+            if cast.id not in alive and _key(cast) not in course.gone_at:
+                course.gone_at[_key(cast)] = course.elapsed()
+
+
+async def _alive(stages: list[Stage]) -> set[str]:
+    return {one for stage in stages for one in await stage.alive()}
+
+
+def _everybody(stages: list[Stage]) -> list[Cast]:
+    return [cast for stage in stages for cast in stage.cast]
 
 
 def _key(cast: Cast) -> Key:
     return cast.actor.kind, cast.id
 
 
-def _scene(set_up: Stage, course: Course, width: int) -> Group:
+def _scene(stages: list[Stage], course: Course, width: int) -> Group:
     """Draw what is watched, one line each: what is higher than the terminal would be cut."""
     wide = width >= _WIDE
     table = Table(box=None, pad_edge=False, expand=True)  # or a long reason would squeeze the names
@@ -235,7 +300,7 @@ def _scene(set_up: Stage, course: Course, width: int) -> Group:
         table.add_column(heading, no_wrap=True)
     table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
     now = _clock.now()
-    for cast in set_up.cast:
+    for cast in _everybody(stages):
         row = course.seen.get(_key(cast))
         named = [cast.actor.name, *([cast.actor.plays] if wide else [])]
         if _key(cast) in course.gone_at:
@@ -254,24 +319,30 @@ def _briefly(why: str) -> str:
     return detail.removesuffix(")") or why
 
 
-def _tell(set_up: Stage, course: Course, alive: set[str], console: Console) -> bool:
+def _tell(stages: list[Stage], course: Course, alive: set[str], console: Console) -> bool:
     """Print what became of everything; false if anything went the wrong way."""
-    console.print("What was reaped, what was kept, and why:\n", style="bold")
+    console.print("What was reaped, what was kept, and why:", style="bold")
     wrong = 0
-    for cast in set_up.cast:
-        survived = cast.id in alive
-        as_meant = survived is cast.actor.survives
-        wrong += not as_meant
-        outcome = "kept" if survived else f"reaped at {course.gone_at.get(_key(cast), 0):.0f} s"
-        row = course.seen.get(_key(cast), {})
-        why = row.get("reason_text", "never seen") if survived else f"no activity for {IDLE_TIMEOUT_S} s"
-        mark = Text("ok   ", style="green") if as_meant else Text("WRONG", style="bold red")
-        console.print(mark, Text(f"{outcome:15}{cast.actor.name:22}{cast.actor.plays}"), soft_wrap=True)
-        told = Text(f"why: {why}", style="dim")
-        if console.is_terminal:
-            console.print(Padding(told, (0, 0, 0, 6), expand=False))
-        else:
-            console.print(Text("      ") + told, soft_wrap=True)
-    reaped = sum(cast.id not in alive for cast in set_up.cast)
-    console.print(f"\n{reaped} reaped, {len(set_up.cast) - reaped} kept, {wrong} wrong.", highlight=False)
+    for one in stages:
+        console.print(f"\n{one.title}\n", style="bold", highlight=False)
+        wrong += sum(not _tell_one(cast, course, cast.id in alive, console) for cast in one.cast)
+    everybody = _everybody(stages)
+    reaped = sum(cast.id not in alive for cast in everybody)
+    console.print(f"\n{reaped} reaped, {len(everybody) - reaped} kept, {wrong} wrong.", highlight=False)
     return wrong == 0
+
+
+def _tell_one(cast: Cast, course: Course, survived: bool, console: Console) -> bool:
+    """Print what became of one; false if it is not what was meant."""
+    as_meant = survived is cast.actor.survives
+    outcome = "kept" if survived else f"reaped at {course.gone_at.get(_key(cast), 0):.0f} s"
+    row = course.seen.get(_key(cast), {})
+    why = row.get("reason_text", "never seen") if survived else f"no activity for {IDLE_TIMEOUT_S} s"
+    mark = Text("ok   ", style="green") if as_meant else Text("WRONG", style="bold red")
+    console.print(mark, Text(f"{outcome:15}{cast.actor.name:22}{cast.actor.plays}"), soft_wrap=True)
+    told = Text(f"why: {why}", style="dim")
+    if console.is_terminal:
+        console.print(Padding(told, (0, 0, 0, 6), expand=False))
+    else:
+        console.print(Text("      ") + told, soft_wrap=True)
+    return as_meant

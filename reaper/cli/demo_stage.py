@@ -20,7 +20,7 @@ import psutil
 
 from reaper.errors import ReaperError
 
-__all__ = ["ACTORS", "Actor", "Cast", "Stage", "end", "stage", "started"]
+__all__ = ["ACTORS", "COMPUTE", "Actor", "Cast", "Stage", "end", "stage", "started"]
 
 _STARTING = 40.0
 """Seconds for the server, a cell or a shell to begin."""
@@ -34,7 +34,7 @@ class Actor:
 
     Attributes:
         name: What the demo calls it: the notebook's path, or the terminal's part.
-        kind: `jupyter.kernel` or `jupyter.terminal`.
+        kind: `jupyter.kernel`, `jupyter.terminal` or `studio.app`.
         plays: What it does, for people.
         code: Run in the kernel, or typed into the terminal.
         survives: Whether it is work and must be there in the end.
@@ -49,10 +49,10 @@ class Actor:
     waits: bool = True
 
 
-_COMPUTE = "for _ in range(100_000): sum(i * i for i in range(100_000))"
-"""Some minutes of CPU time, and not more: should the demo itself be ended by SIGKILL, nothing burns for ever."""
+COMPUTE = 'for _ in range(5_000): __import__("time").sleep(0.06); sum(i * i for i in range(400_000))'
+"""A third of a core, so that many fit on a small machine; for some minutes: if the demo is killed, nothing burns on."""
 _CHILD = "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {!r}])"
-_LOOP = f"{sys.executable} -c '{_COMPUTE}'"
+_LOOP = f"{sys.executable} -c '{COMPUTE}'"
 
 ACTORS = (
     Actor(
@@ -66,7 +66,7 @@ ACTORS = (
         name="silent-cell.ipynb",
         kind="jupyter.kernel",
         plays="a long cell that prints nothing",
-        code=_COMPUTE,
+        code=COMPUTE,
         survives=True,
         waits=False,
     ),
@@ -74,14 +74,14 @@ ACTORS = (
         name="thread.ipynb",
         kind="jupyter.kernel",
         plays="says idle, but a thread computes",
-        code=f"import threading\ndef work():\n    {_COMPUTE}\nthreading.Thread(target=work, daemon=True).start()",
+        code=f"import threading\ndef work():\n    {COMPUTE}\nthreading.Thread(target=work, daemon=True).start()",
         survives=True,
     ),
     Actor(
         name="child.ipynb",
         kind="jupyter.kernel",
         plays="says idle, but a child computes",
-        code=_CHILD.format(_COMPUTE),
+        code=_CHILD.format(COMPUTE),
         survives=True,
     ),
     Actor(
@@ -125,7 +125,7 @@ class Cast:
 
     Attributes:
         actor: Who it is.
-        id: Kernel id or terminal name.
+        id: Kernel id, terminal name, or the app's id.
     """
 
     actor: Actor
@@ -135,13 +135,26 @@ class Cast:
 class Stage:
     """A running server and everybody on it."""
 
+    title = "a Jupyter server of this host"
+
     def __init__(self, session: aiohttp.ClientSession, url: str, token: str, runtime_dir: Path) -> None:
         """Take a session that carries the token."""
         self.url = url
         self.token = token
-        self.runtime_dir = runtime_dir
+        self.environment = {
+            "REAPER_PRESET": "jupyter",
+            "REAPER_JUPYTER__RUNTIME_DIRS": str(runtime_dir),
+        }
         self.cast: list[Cast] = []
         self._session = session
+
+    async def fill(self) -> None:
+        """Let everybody enter: kernels at once, terminals one after the other."""
+        await asyncio.gather(*(self.enter(actor) for actor in ACTORS if actor.kind == "jupyter.kernel"))
+        for actor in ACTORS:
+            if actor.kind == "jupyter.terminal":
+                await self.enter(actor)
+        self.cast.sort(key=lambda cast: ACTORS.index(cast.actor))
 
     async def enter(self, actor: Actor) -> Cast:
         """Start one kernel or terminal and let it begin its part."""

@@ -123,7 +123,7 @@ def test_what_is_shown_live_takes_a_line_for_each(width):
     """A table that is higher than the terminal is cut, and one with a column of six letters can not be read."""
     house, out = House(), io.StringIO()
     console = Console(file=out, width=width)
-    console.print(demo._scene(house, house.course(), width))
+    console.print(demo._scene([house], house.course(), width))
     lines = out.getvalue().splitlines()
     assert len(lines) == 2 + len(house.cast)
     assert max(map(len, lines)) <= width
@@ -137,7 +137,7 @@ def test_what_is_shown_live_takes_a_line_for_each(width):
 def test_the_outcome_is_wrapped_at_words():
     house, out = House(), io.StringIO()
     console = Console(file=out, width=80, force_terminal=True, color_system=None)
-    demo._tell(house, house.course(), {one.id for one in house.cast[1:]}, console)
+    demo._tell([house], house.course(), {one.id for one in house.cast[1:]}, console)
     lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert "      core)" in [line.rstrip() for line in lines]
