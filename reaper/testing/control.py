@@ -89,13 +89,14 @@ class FakeControl:
     async def status(self) -> dict[str, object]:
         """Give the status document."""
         self._note("status")
+        timeout = self._overrides.get("idle-timeout", {}).get("value") or self.underlying["idle-timeout"]
         return {
             "schema": 1,
             "at": to_json(self.at),
             "mode": "enforce",
             "paused": self._pause is not None,
             "polls": 1,
-            "idle_timeout_s": parse_duration(self.underlying["idle-timeout"]).total_seconds(),
+            "idle_timeout_s": parse_duration(str(timeout)).total_seconds(),
             "resources": list(self.resources),
         }
 

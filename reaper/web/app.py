@@ -18,6 +18,7 @@ from reaper.errors import ReaperError
 from reaper.plugins import Control
 from reaper.web.auth import Gate
 from reaper.web.body import MAX_BODY_BYTES, answer, bad_field, only_fields, read_object, seconds, text
+from reaper.web.idle_checker import PATHS as IDLE_CHECKER, IdleChecker
 from reaper.web.problem import Problem, problem_of
 from reaper.web.requests import RequestCounts, route_of
 
@@ -93,6 +94,9 @@ def make_app(
             web.delete("/api/v1/pause", api.resume),
         ]
     )
+    compatible = IdleChecker(control, gate)
+    for path in IDLE_CHECKER:
+        app.add_routes([web.get(path, compatible.get), web.post(path, compatible.post)])
     return app
 
 

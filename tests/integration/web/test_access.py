@@ -19,6 +19,7 @@ from reaper.errors import (
 )
 from reaper.testing.control import FakeControl
 from reaper.web import make_app, serve
+from reaper.web.idle_checker import PATHS as IDLE_CHECKER
 from tests.integration.web.serving import LOOPBACK, NOW, TOKEN, bearer, over_tcp, over_unix, problem
 
 
@@ -55,6 +56,7 @@ WRITES: list[tuple[str, str, dict[str, Any]]] = [
     ("DELETE", "/api/v1/holds/h1", {}),
     ("PATCH", "/api/v1/settings", {"json": {"name": "idle-timeout", "value": "1m"}}),
     ("POST", "/api/v1/apply", {"json": {}}),
+    *(("POST", path, {"json": {"idle_time": 1}}) for path in IDLE_CHECKER),
 ]
 READS = [
     "/",
@@ -64,6 +66,7 @@ READS = [
     "/api/v1/holds",
     "/api/v1/settings",
     "/api/v1/pause",
+    *IDLE_CHECKER,
 ]
 
 
