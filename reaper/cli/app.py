@@ -52,6 +52,7 @@ COMMANDS: dict[str, Entry] = {
     "config": Entry("reaper.cli.config:app", "Show, check or describe the configuration."),
     "schema": Entry("reaper.cli.schema:app", "Print the JSON Schema of a JSON output."),
     "doctor": Entry("reaper.cli.doctor:app", "Check that everything works, and say what to do if not."),
+    "coverage": Entry("reaper.cli.coverage:app", "Tell whose Studio apps no reaper covers."),
     "iam": Entry("reaper.cli.iam:app", "Print the IAM policy that reaper needs."),
     "lcc": Entry("reaper.cli.lcc:app", "Write lifecycle scripts for SageMaker Studio and notebooks."),
     "uninstall": Entry("reaper.cli.uninstall:app", "Remove what reaper itself made on this machine."),
@@ -75,7 +76,6 @@ class Later(NamedTuple):
 
 LATER: dict[str, Later] = {
     "check": Later("tell which EC2 and SageMaker instances need attention", 102),
-    "coverage": Later("tell whom no reaper covers", 102),
     "train": Later("run a training command and then end the machine", 125),
     "extend": Later("give a training box more time"),
     "launch": Later("start a training box"),
@@ -83,6 +83,11 @@ LATER: dict[str, Later] = {
     "report": Later("tell what was saved"),
 }
 """Commands that are not in this version: what they say instead of "no such command"."""
+
+COUNTING = frozenset({"coverage"})
+"""Commands whose exit status is how many need attention, 99 at most: errors have statuses above that."""
+
+_NAGIOS_UNKNOWN = 3
 
 
 class _NotYet(UsageError):
@@ -287,11 +292,18 @@ def _status(arguments: list[str]) -> int:
         return _failed(arguments, str(error), EXIT_FAILED)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except Exception:
+        if not _counts(arguments):
+            raise
+        sys.excepthook(*sys.exc_info())
+        return _of_counting(EXIT_FAILED, arguments)  # Python's own 1 would be one that needs attention
     return ended if isinstance(ended, int) else 0
 
 
 def _failed(arguments: list[str], message: str, status: int, candidates: tuple[str, ...] = ()) -> int:
     """Say on stderr what went wrong: a line for people, or with `--output json` a document."""
+    if _counts(arguments):
+        status = _of_counting(status, arguments)
     try:
         if _wants_json(arguments):
             import json
@@ -307,6 +319,24 @@ def _failed(arguments: list[str], message: str, status: int, candidates: tuple[s
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return status
+
+
+def _counts(arguments: list[str]) -> bool:
+    """Tell whether the exit status of a command is a number of things."""
+    return next((one for one in arguments if not one.startswith("-")), "") in COUNTING
+
+
+def _of_counting(status: int, arguments: list[str]) -> int:
+    """Give the status with which a command that counts says that it failed: no number of things, never 99 or less."""
+    if _given(arguments, "--exit-status") == "nagios":
+        return _NAGIOS_UNKNOWN
+    return {EXIT_FAILED: 100, EXIT_USAGE: 102, EXIT_CONFIG: 103}.get(status, status)
+
+
+def _given(arguments: list[str], option: str) -> str:
+    """Give the value of an option, if it is given."""
+    spelled = [one.partition("=")[2] for one in arguments if one.startswith(f"{option}=")]
+    return next((value for name, value in pairwise(arguments) if name == option), *spelled[:1] or [""])
 
 
 def _wants_json(arguments: list[str]) -> bool:

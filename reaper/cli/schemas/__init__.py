@@ -6,7 +6,7 @@ added, so nothing forbids further ones; what is always there is `required`, and 
 
 from collections.abc import Callable
 
-from reaper.cli.schemas import controls, watched
+from reaper.cli.schemas import controls, studio, watched
 from reaper.cli.schemas.shapes import Schema
 
 __all__ = ["SCHEMAS", "schema"]
@@ -29,6 +29,7 @@ SCHEMAS: dict[str, Callable[[], Schema]] = {
     "config-check": controls.config_check,
     "doctor": controls.doctor,
     "check": watched.check,
+    "coverage": studio.coverage,
     "uninstall": controls.uninstall,
     "notice": controls.notice,
     "error": controls.error,

@@ -158,7 +158,7 @@ def notice() -> Schema:
     return document(
         "what a command: or https: notifier is given",
         {
-            "topic": said(TEXT, "`warning`, `reaped`, `failed`, `unclear`, `blind`, `blocked`"),
+            "topic": said(TEXT, "`warning`, `reaped`, `failed`, `unclear`, `blind`, `blocked`, `uncovered`"),
             "at": INSTANT,
             "subject": TEXT,
             "text": TEXT,

@@ -235,6 +235,20 @@ class Aws:
             named = None
         return named or os.environ.get("AWS_REGION") or None
 
+    async def regions(self, service: str, partition: str) -> list[str]:
+        """Name the regions of a partition that have a service, by botocore's list of endpoints.
+
+        An account may not have turned all of them on: there, AWS does not know its credentials.
+
+        Raises:
+            SourceUnavailable: botocore takes too long to load.
+        """
+        loader = await self.models.loader()
+        if self._login is None:
+            self._login = _Login(self._options)
+        self._login.session.register_component("data_loader", loader)
+        return sorted(await self._login.session.get_available_regions(service, partition))
+
     async def close(self) -> None:
         """Close every connection."""
         login, self._login = self._login, None
