@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from reaper.core.batch import Batch
 from reaper.core.decide import Decision
 from reaper.core.facts import Fact
+from reaper.core.image import Image
 from reaper.core.model import Collected, Resource, ResourceRef
 from reaper.core.ruleset import Rule
-from reaper.core.world import Image
 from reaper.errors import ConfigError
 
 __all__ = [

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from reaper.core.decide import Decision
 from reaper.core.facts import Fact
+from reaper.core.image import Delta
 from reaper.core.model import Collected, Poll
-from reaper.core.world import Delta, World
+from reaper.core.world import World
 
 __all__ = ["Batch", "fold_facts", "fold_look"]
 

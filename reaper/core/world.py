@@ -5,7 +5,6 @@ daemon and a replay of the past build the same state from the journal (`World.re
 input or output.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -26,9 +25,10 @@ from reaper.core.facts import (
     SettingChanged,
 )
 from reaper.core.history import History, Run, later
+from reaper.core.image import Delta, Image
 from reaper.core.model import Collected, Hold, Observation, Poll, Resource, ResourceKey, ResourceRef
 
-__all__ = ["Delta", "Image", "Life", "SourceState", "World"]
+__all__ = ["SourceState", "World"]
 
 _BUDGET_MEMORY = timedelta(days=1)  # ruleset.LONGEST_WINDOW
 _HOLD_DRIFT = timedelta(seconds=30)
@@ -39,17 +39,6 @@ _PRELIMINARY = (ActionState.PLANNED, ActionState.NOTICED, ActionState.CONFIRMED,
 
 _TOUCHED = (ActionState.STARTED, ActionState.SUCCEEDED, ActionState.UNKNOWN)
 """What is gone after one of these went by our hand."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Life:
-    """One life of a resource as the journal keeps it."""
-
-    resource: Resource
-    source: str
-    first_seen_at: datetime
-    last_seen_at: datetime
-    runs: tuple[Run, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,44 +54,6 @@ class SourceState:
     last: Poll
     last_complete_at: datetime | None = None
     since_complete: list[Poll] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """What a journal gives back: the state as of a sequence number.
-
-    Attributes:
-        seq: The last batch that is in it.
-        polls: How many looks there have been, ever.
-        last_poll_id: The highest poll id.
-        lives: What is alive, each with the newest run of each signal, cut at `seq`.
-        polls_by_source: Of each source: its latest complete look at the whole of it, if any, then all since.
-        facts: All that still matter, in order: of each life in `lives` all notices, applications and ledger
-            entries, the ledger's last day, the newest of each setting, and every hold that was not
-            released, also when it has expired (a notice from before its end is void).
-        memos: What providers want back, by source.
-    """
-
-    seq: int = 0
-    polls: int = 0
-    last_poll_id: int = 0
-    lives: tuple[Life, ...] = ()
-    polls_by_source: Mapping[str, tuple[Poll, ...]] = field(default_factory=dict)
-    facts: tuple[Fact, ...] = ()
-    memos: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-
-
-@dataclass(slots=True, kw_only=True)
-class Delta:
-    """What one look changed: exactly what the journal has to write."""
-
-    appeared: list[History] = field(default_factory=list)
-    changed: list[History] = field(default_factory=list)
-    gone: list[History] = field(default_factory=list)
-    opened: list[tuple[ResourceRef, Run]] = field(default_factory=list)
-    extended: list[tuple[ResourceRef, str]] = field(default_factory=list)
-    seen: set[ResourceKey] = field(default_factory=set)
-    facts: list[Fact] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)

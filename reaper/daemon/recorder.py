@@ -12,8 +12,9 @@ import structlog
 from reaper.core.batch import Batch, fold_facts, fold_look
 from reaper.core.decide import Decision
 from reaper.core.facts import Fact
+from reaper.core.image import Delta
 from reaper.core.model import Collected
-from reaper.core.world import Delta, World
+from reaper.core.world import World
 from reaper.errors import JournalError
 from reaper.plugins import Journal
 

@@ -7,8 +7,8 @@ from typing import Any
 from reaper.core.batch import Batch
 from reaper.core.decide import Decision
 from reaper.core.facts import Fact
+from reaper.core.image import Image
 from reaper.core.model import ResourceRef
-from reaper.core.world import Image
 from reaper.errors import ConfigError, JournalError, JournalLocked
 from reaper.journal.entry import Entry, entry
 from reaper.journal.opening import open_memory

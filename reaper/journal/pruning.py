@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reaper.core.facts import HoldPlaced
-from reaper.core.world import Image, Life
+from reaper.core.image import Image, Life
 from reaper.journal.reading import Reading, last_seq, lately
 from reaper.journal.rows import fact_from_row, micros
 from reaper.journal.snapshot import Snapshot

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from reaper.core.history import Run
+from reaper.core.image import Image, Life
 from reaper.core.model import Poll, ResourceRef
-from reaper.core.world import Image, Life
 from reaper.errors import JournalCorrupt
 from reaper.journal.reading import SLICE, Reading, facts_as_of, last_seq
 from reaper.journal.rows import ACTIVITIES, instant, poll_from_row, resource_from_body, text_out

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from reaper.core.decide import Decision
 from reaper.core.facts import Fact
+from reaper.core.image import Image
 from reaper.core.model import ResourceRef
-from reaper.core.world import Image
 from reaper.errors import JournalError
 from reaper.journal import pruning, reading
 from reaper.journal.entry import Entry

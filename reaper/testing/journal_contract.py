@@ -29,6 +29,7 @@ from reaper.core.batch import Batch, fold_facts, fold_look
 from reaper.core.decide import Decision, decide
 from reaper.core.facts import ConfigLoaded, Fact, HoldPlaced, LedgerEntry, Paused, SettingChanged
 from reaper.core.history import History
+from reaper.core.image import Image
 from reaper.core.model import (
     Activity,
     Collected,
@@ -41,7 +42,7 @@ from reaper.core.model import (
 )
 from reaper.core.ruleset import PolicySpec, Ruleset, Step
 from reaper.core.verdict import Finding, Reason, Verdict
-from reaper.core.world import Image, World
+from reaper.core.world import World
 from reaper.errors import JournalError
 from reaper.plugins import Journal, LedgerQuery
 from reaper.testing.journal_tale import MAX_GAP, START, told

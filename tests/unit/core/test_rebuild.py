@@ -13,8 +13,9 @@ from reaper.core.codec import from_json, to_json
 from reaper.core.decide import decide
 from reaper.core.facts import ChildLeft, Fact, NoticeGiven, PolicyApplied, fact_from_json, fact_to_json
 from reaper.core.history import Run
+from reaper.core.image import Image, Life
 from reaper.core.model import Poll, Resource, ResourceKey
-from reaper.core.world import Image, Life, World
+from reaper.core.world import World
 from reaper.testing import T0, Scene, WorldBuilder, idle, minutes, rules, seconds
 from reaper.testing.worlds import as_it_stands
 from tests.support.scripts import Played, scripts

@@ -15,9 +15,10 @@ from reaper.core.facts import (
     Resumed,
     SettingChanged,
 )
+from reaper.core.image import Image, Life
 from reaper.core.model import Collected, Hold, HoldMatcher, Observation, Poll
 from reaper.core.verdict import Reason
-from reaper.core.world import Image, Life, World
+from reaper.core.world import World
 from reaper.testing import T0, Scene, WorldBuilder, days, hours, idle, minutes, rules, seconds
 
 GONE = "jupyter.kernel"
