@@ -8,6 +8,7 @@ from reaper.clients.host import Thresholds
 from reaper.clock import Clock, SystemClock
 from reaper.config import Settings, build_ruleset, check_override, show, underlying
 from reaper.config.presets import PRESETS
+from reaper.config.rules import idle_timeout
 from reaper.config.values import scheme_of
 from reaper.core.facts import SettingChanged
 from reaper.core.ruleset import Ruleset
@@ -28,7 +29,22 @@ def loaded(settings: Settings, clock: Clock) -> Loaded:
     Raises:
         ConfigError: A plugin, an address or a policy can't be used.
     """
-    return _setup(settings), _providers(settings, clock), _notifiers(settings)
+    in_force = _InForce(settings)
+    return _setup(settings, in_force), _providers(settings, clock, in_force), _notifiers(settings)
+
+
+class _InForce:
+    """What is in force, as the rules were last built: for who reports this reaper to others."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.idle_timeout = settings.idle_timeout
+        self._mode = settings.mode.value
+
+    def standing(self) -> Any:
+        """Give it as the Studio provider wants it."""
+        from reaper.providers.studio.options import Standing
+
+        return Standing(mode=self._mode, idle_timeout=self.idle_timeout)
 
 
 @asynccontextmanager
@@ -66,9 +82,11 @@ async def open_daemon(settings: Settings) -> AsyncIterator[Daemon]:
         await daemon.close()
 
 
-def _setup(settings: Settings) -> Setup:
+def _setup(settings: Settings, in_force: _InForce) -> Setup:
     def rules(overrides: Mapping[str, str]) -> Ruleset:
-        return build_ruleset(settings, overrides)
+        built = build_ruleset(settings, overrides)
+        in_force.idle_timeout = idle_timeout(settings, overrides)
+        return built
 
     def check(name: str, value: str) -> None:
         check_override(settings, name, value)
@@ -88,10 +106,10 @@ def _setup(settings: Settings) -> Setup:
     )
 
 
-def _providers(settings: Settings, clock: Clock) -> tuple[Provider, ...]:
+def _providers(settings: Settings, clock: Clock, in_force: _InForce) -> tuple[Provider, ...]:
     found: list[Provider] = [load("reaper.providers", "jupyter")(_jupyter_options(settings), clock)]
     if settings.provenance.preset == "studio":
-        found.append(load("reaper.providers", "studio")(_studio_options(settings), clock))
+        found.append(load("reaper.providers", "studio")(_studio_options(settings, in_force), clock))
     kinds = frozenset(kind for kind in _policy_kinds(settings) if kind.startswith("sagemaker."))
     if kinds:
         found.append(load("reaper.providers", "sagemaker")(_sagemaker_options(settings, kinds), clock))
@@ -120,7 +138,7 @@ def _jupyter_options(settings: Settings) -> JupyterOptions:
     )
 
 
-def _studio_options(settings: Settings) -> Any:
+def _studio_options(settings: Settings, in_force: _InForce) -> Any:
     from reaper.providers.studio import StudioOptions
 
     jupyter = settings.jupyter
@@ -134,6 +152,7 @@ def _studio_options(settings: Settings) -> Any:
         runtime_dirs=jupyter.runtime_dirs,
         aws_interval=settings.aws.poll_interval,
         thresholds=_thresholds(settings),
+        standing=in_force.standing,
     )
 
 
@@ -144,6 +163,7 @@ def _sagemaker_options(settings: Settings, kinds: frozenset[str]) -> Any:
     return SagemakerOptions(
         kinds=kinds,
         metadata_file=settings.studio.metadata_file,
+        regions=settings.aws.regions,
         urls=_urls(settings),
         token=jupyter.token,
         ca_file=jupyter.ca_file,

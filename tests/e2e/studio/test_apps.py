@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from reaper.clients.studio.heartbeat import read_heartbeat
 from reaper.core.facts import ActionState
 from reaper.testing.studio import running_studio, running_studio_server
 from tests.stories.daemons import command, daemon_process, journaled
@@ -57,6 +58,8 @@ async def test_an_app_goes_after_its_kernels_and_one_at_work_stays(tmp_path, own
                 status = json.loads((await command(environ, "status", "--output", "json"))[1])
             assert busy.status(studio.now()) == "InService"
             listed = {one["name"] for one in await server.get("api/terminals")}
+            reported = read_heartbeat(server.app.tags["reaper:heartbeat"])
+    assert (reported.mode, reported.door) == ("enforce", "server")
     explained = json.loads(shown)["decision"]
     assert (explained["verdict"], explained["reason"]) == ("wait", "active")
     children = next(one for one in explained["evidence"] if one["signal"] == "children")

@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from reaper.clients.studio.heartbeat import Heartbeat, write_heartbeat
-from reaper.testing.studio import Studio, running_studio
-from tests.stories.daemons import command
+from reaper import __version__
+from reaper.clients.studio.heartbeat import Heartbeat, read_heartbeat, write_heartbeat
+from reaper.testing.studio import Studio, resource_metadata, running_studio
+from tests.stories.daemons import command, daemon_process
+from tests.support.jupyter_server import wait_until
 
 pytestmark = pytest.mark.xdist_group("studio")
 
@@ -56,6 +58,42 @@ async def test_how_many_are_uncovered(environ, studio, own_home):
     assert (status, json.loads(said)["totals"]["unknown"]) == (101, 2)
     studio.fail("ListDomains", "AccessDeniedException", times=None)
     assert (await command(environ, "coverage"))[0] == 100
+
+
+async def test_a_daemon_reports_itself_and_what_is_set(studio, environ, own_home):
+    """In a JupyterLab space, by SageMaker's API; the limit changed at run time is told at once."""
+    lab = studio.add_app(studio.add_space("lab", "ann"), app_type="JupyterLab")
+    metadata = own_home / "metadata.json"
+    metadata.write_text(json.dumps(resource_metadata(lab)))
+    settings = {
+        "PRESET": "studio",
+        "MODE": "enforce",
+        "STUDIO__METADATA_FILE": str(metadata),
+        "POLL_INTERVAL": "1s",
+        "AWS__POLL_INTERVAL": "1s",
+        "STATE": str(own_home / "journal.db"),
+        "LISTEN": f"unix:{own_home}/reaper.sock",
+        "JUPYTER__RUNTIME_DIRS": str(own_home),
+    }
+    inside = {**environ, **{f"REAPER_{name}": value for name, value in settings.items()}}
+    log = own_home / "log"
+
+    async def told(limit: timedelta) -> bool:
+        value = lab.tags.get("reaper:heartbeat")
+        return value is not None and read_heartbeat(value).idle_timeout == limit
+
+    async with daemon_process(inside, log):
+        await wait_until(
+            lambda: told(timedelta(hours=2)), what=f"a heartbeat; {log.read_text()}", deadline_s=60
+        )
+        status, said = await command(inside, "set", "idle-timeout", "90m")
+        assert status == 0, said
+        await wait_until(lambda: told(timedelta(minutes=90)), what="the limit that was set", deadline_s=30)
+    beat = read_heartbeat(lab.tags["reaper:heartbeat"])
+    assert (beat.version, beat.mode, beat.door) == (__version__, "enforce", "api")
+    _, said = await command(environ, "coverage", "--output", "json")
+    (one,) = [one for one in json.loads(said)["owners"] if one["name"] == "lab"]
+    assert (one["coverage"], one["idle_timeout_s"]) == ("covered", 5400.0)
 
 
 async def test_what_is_configured_wrongly(environ):
