@@ -14,6 +14,7 @@ from tests.stories.house import House, play_house
 from tests.stories.night import Night, play_night
 from tests.stories.restarts import Restarts, play_restarts
 from tests.stories.studio import Classic, play_classic
+from tests.stories.studio_lab import Lab, play_lab
 from tests.stories.travel import Travel, play_travel
 
 T = TypeVar("T")
@@ -60,3 +61,8 @@ def gpus(tmp_path_factory: pytest.TempPathFactory, _own_session_environment: Non
 @pytest.fixture(scope="session")
 def classic(tmp_path_factory: pytest.TempPathFactory, _own_session_environment: None) -> Classic:
     return _played(play_classic, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory, _own_session_environment: None) -> Lab:
+    return _played(play_lab, tmp_path_factory)

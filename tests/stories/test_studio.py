@@ -1,13 +1,49 @@
-"""Studio Classic: what else must hold on the play of the eleven failures (`studio.py`)."""
+"""Studio: the stories w3, w4 and w20, and what else must hold on the play of the eleven failures.
+
+`studio.py` plays Studio Classic, `studio_lab.py` a JupyterLab app of the new Studio.
+"""
 
 import pytest
 
 from reaper.core.facts import ActionState
 from tests.stories.studio import SOON, TIMEOUT, Classic, row
+from tests.stories.studio_lab import Lab
 
 pytestmark = pytest.mark.timeout(600)
 
 in_classic = pytest.mark.xdist_group("stories-studio")
+in_lab = pytest.mark.xdist_group("stories-studio-lab")
+
+
+@in_lab
+@pytest.mark.parametrize("way", ["nohup", "setsid", "tmux"])
+def test_w3_training_outside_every_tree_keeps_its_jupyterlab_app(lab: Lab, way: str):
+    """Its terminal was closed, there is no kernel, and the timeout is over: nothing else keeps it."""
+    if way == "tmux" and way not in lab.trained:
+        pytest.skip("needs tmux")
+    assert lab.app_then[way] == "InService"
+    training = lab.trained[way]
+    decision = training["explained"]["decision"]
+    assert (decision["verdict"], decision["reason"]) == ("wait", "active")
+    assert f"(pid {training['pid']})" in decision["reason_text"]
+    active = [one["signal"] for one in decision["evidence"] if one["activity"] == "active"]
+    assert active == ["process"]
+    assert lab.app_after == "Deleting", "when all that is over, the app goes"
+
+
+@in_lab
+def test_w4_a_notebook_that_is_edited_and_saved_keeps_its_kernel_and_its_jupyterlab_app(lab: Lab):
+    assert lab.edited > 5
+    assert lab.kernel_then
+    assert lab.app_then["editing"] == "InService"
+    for name in ("kernel", "app"):
+        decision = lab.editing[name]["decision"]
+        assert (decision["verdict"], decision["reason"]) == ("wait", "idle_not_long_enough"), name
+        evidence = {one["signal"]: one for one in decision["evidence"]}
+        assert evidence["saved"]["value"].endswith("w4.ipynb was saved"), name
+        assert "active" not in {one["activity"] for one in evidence.values()}, "nothing computes"
+        assert decision["since"] >= evidence["saved"]["evidence_at"], "it is a save that counts"
+    assert (lab.kernel_after, lab.app_after) == (False, "Deleting"), "kernel and app go when nobody edits"
 
 
 @in_classic
