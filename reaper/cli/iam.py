@@ -70,7 +70,7 @@ def iam(
         --policy-document file://policy.json
       reaper iam --for coverage --account 123456789012
     """  # noqa: D301 - click's mark for lines to leave alone
-    from reaper.clients.aws.policy import Narrowing, partition_of, policy
+    from reaper.clients.aws.policy import LONGEST, Narrowing, length, partition_of, policy
     from reaper.config import load_settings
     from reaper.core.guards import allowed
 
@@ -102,6 +102,10 @@ def iam(
         lambda family, action: allowed(family, action, settings.actions),
     )
     emit_json(document)
+    if length(document) > LONGEST:
+        note(
+            f"it has {length(document)} characters and IAM takes {LONGEST} a policy: print one for each purpose"
+        )
     refused = [] if settings.actions is None else sorted(settings.actions) or ["none"]
     if refused:
         note(f"REAPER_ACTIONS is {','.join(refused)}: other actions are not granted")

@@ -65,8 +65,9 @@ def _holds(operator: str, key: str, values: list[str], context: Context) -> bool
 
 
 def _like(text: str, pattern: str, context: Context) -> bool:
-    parts = re.split(r"(\*)", _VARIABLE.sub(lambda found: _value(found[1], context), pattern))
-    return re.fullmatch("".join(".*" if part == "*" else re.escape(part) for part in parts), text) is not None
+    parts = re.split(r"([*?])", _VARIABLE.sub(lambda found: _value(found[1], context), pattern))
+    wild = {"*": ".*", "?": "."}
+    return re.fullmatch("".join(wild.get(part) or re.escape(part) for part in parts), text) is not None
 
 
 def _value(name: str, context: Context) -> str:

@@ -13,13 +13,17 @@ A variable that is not known leaves its statement without effect: then an app is
 else's is. Each has statements of its own for that reason.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from reaper.clients.aws.operations import OPERATIONS, Operation
 
-__all__ = ["HEARTBEAT_TAG", "PURPOSES", "Narrowing", "partition_of", "policy"]
+__all__ = ["HEARTBEAT_TAG", "LONGEST", "PURPOSES", "Narrowing", "length", "partition_of", "policy"]
+
+LONGEST = 6_144
+"""Characters that a managed policy may have, white space not counted (IAM User Guide, quotas)."""
 
 HEARTBEAT_TAG = "reaper:heartbeat"
 """The tag that a reaper leaves on the app it runs in (docs/adr/0007-heartbeat-is-a-tag.md)."""
@@ -37,6 +41,12 @@ _CALLER: Mapping[str, tuple[str, str]] = {
 """What names the domain and the user profile of the caller, by the end of the statements' ids."""
 
 _PROTECT_TAG = "reaper:protect"
+
+_MANAGED_TAG = "reaper:managed"
+"""Its owner has put what reaper may act on from outside into reaper's hands with it, whatever its value."""
+
+_ONES_OWN = frozenset({"app", "notebook-instance"})
+"""Types of what reaper acts on from inside: it is there because its owner put it there."""
 
 Statement = dict[str, Any]
 
@@ -96,6 +106,11 @@ def policy(
     return {"Version": "2012-10-17", "Statement": statements}
 
 
+def length(document: Mapping[str, Any]) -> int:
+    """Count a policy's characters as IAM does: without white space."""
+    return len("".join(json.dumps(document).split()))
+
+
 def _permitted(operation: Operation, allowed: Callable[[str, str], bool]) -> bool:
     family, _, action = operation.carries_out.partition(".")
     return not action or allowed(family, action)
@@ -131,14 +146,15 @@ def _writes(operations: Iterable[Operation], narrowing: Narrowing) -> list[State
             case "AddTags":
                 found.append(_heartbeat(operation.action, narrowing))
             case name:
-                found.append(
-                    {
-                        "Sid": name,
-                        "Effect": "Allow",
-                        "Action": operation.action,
-                        "Resource": narrowing.arn(_path(operation.resource, narrowing)),
-                    }
-                )
+                statement: Statement = {
+                    "Sid": name,
+                    "Effect": "Allow",
+                    "Action": operation.action,
+                    "Resource": narrowing.arn(_path(operation.resource, narrowing)),
+                }
+                if operation.resource not in _ONES_OWN:
+                    statement["Condition"] = {"Null": {f"aws:ResourceTag/{_MANAGED_TAG}": "false"}}
+                found.append(statement)
     if acts:
         found.append(
             {
@@ -196,8 +212,8 @@ def _deletion(action: str, narrowing: Narrowing) -> list[Statement]:
 
 
 def _apps(narrowing: Narrowing, domain: str, owner: str) -> list[str]:
-    """Name apps by type, in both spellings: IAM was seen to use lower case (`app/d-.../ann/kernelgateway/...`)."""
-    kinds = sorted({*_DELETABLE, *(kind.lower() for kind in _DELETABLE)})
+    """Name apps by type, in either spelling: IAM was seen to use lower case (`app/d-.../ann/kernelgateway/...`)."""
+    kinds = ["".join("?" if char.isupper() else char for char in kind) for kind in _DELETABLE]
     return [narrowing.arn(f"app/{domain}/{owner}/{kind}/*") for kind in kinds]
 
 

