@@ -1,7 +1,7 @@
 """`make bench`: measure speed and size, print the tables, and write docs/benchmarks.md.
 
-`python -m tests.bench [PART ...]` measures some parts only (and writes nothing): lag footprint ticks startup
-core journal.
+`python -m tests.bench [PART ...]` measures some parts only (and writes nothing): lag footprint studio
+ticks startup core journal.
 """
 
 import platform
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.bench import core, footprint, journal, lag
+from tests.bench import core, footprint, journal, lag, studio
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -32,6 +32,9 @@ Target: DELETE sent after a median of 0.3 s at most, p99 1 s.
 Beside 50 real kernels at the default interval; windows of 120 s in which nothing is due and in which everything is
 overdue and vetoed (paused) alternate, three each. Targets: RSS 75 MB, CPU 0.2 % of a core, and no more when overdue.
 """,
+    "studio": """
+On the fake of SageMaker with real kernels. Target: RSS 95 MB.
+""",
     "ticks": """
 Looks and decisions a minute apart in virtual time, on a real journal. Target: no growth beyond 2 MB.
 """,
@@ -50,6 +53,7 @@ history 15 s; 30 days of 200 resources 500 MB.
 PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
     "lag": ("Reap lag", lag.reap_lag),
     "footprint": ("The daemon", lambda: [footprint.daemon_cost()]),
+    "studio": ("The agent in a Studio app", studio.agent_cost),
     "ticks": ("10,000 ticks", lambda: [footprint.ten_thousand_ticks()]),
     "startup": ("Commands", lambda: [footprint.start_up()]),
     "core": ("A tick over 10,000 resources", lambda: [core_tick()]),

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from reaper.cli.client import Client, DaemonUnreachable
 from reaper.config.places import ListenAddress
 from tests.support.jupyter_server import JupyterServer
 
-__all__ = ["Running", "kernels", "reaper"]
+__all__ = ["Running", "daemon", "kernels", "reaper"]
 
 _AT_ONCE = 4
 
@@ -40,6 +40,17 @@ async def kernels(server: JupyterServer, count: int) -> list[str]:
 @asynccontextmanager
 async def reaper(directory: Path, server: JupyterServer, **settings: str) -> AsyncIterator[Running]:
     """Run the real daemon on a server, in enforce mode; settings are variables without `REAPER_`."""
+    variables = {
+        "REAPER_JUPYTER__RUNTIME_DIRS": str(server.runtime_dir),
+        **{f"REAPER_{name}": value for name, value in settings.items()},
+    }
+    async with daemon(directory, variables) as running:
+        yield running
+
+
+@asynccontextmanager
+async def daemon(directory: Path, variables: Mapping[str, str]) -> AsyncIterator[Running]:
+    """Run the real daemon, in enforce mode, until it has looked once."""
     directory.mkdir(parents=True, exist_ok=True)
     socket = directory / "s"
     environment = {
@@ -47,12 +58,12 @@ async def reaper(directory: Path, server: JupyterServer, **settings: str) -> Asy
         "REAPER_MODE": "enforce",
         "REAPER_STATE": str(directory / "journal.db"),
         "REAPER_LISTEN": f"unix:{socket}",
-        "REAPER_JUPYTER__RUNTIME_DIRS": str(server.runtime_dir),
         "XDG_CONFIG_HOME": str(directory),
-        **{f"REAPER_{name}": value for name, value in settings.items()},
+        "XDG_CACHE_HOME": str(directory / "cache"),
+        **variables,
     }
     with (directory / "log").open("wb") as log:
-        daemon = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "reaper", "run", env=environment, stdout=log, stderr=log
         )
     client = Client(ListenAddress(path=socket))
@@ -64,7 +75,7 @@ async def reaper(directory: Path, server: JupyterServer, **settings: str) -> Asy
             except DaemonUnreachable:
                 pass
             await asyncio.sleep(0.1)
-        yield Running(daemon.pid, client, environment)
+        yield Running(process.pid, client, environment)
     finally:
-        daemon.send_signal(signal.SIGTERM)
-        await daemon.wait()
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
