@@ -127,7 +127,7 @@ def _reads(operations: Iterable[Operation], narrowing: Narrowing) -> list[Statem
             "Sid": "Look" if resource == "*" else f"Look{_sid(resource)}",
             "Effect": "Allow",
             "Action": sorted(actions),
-            "Resource": "*" if resource == "*" else narrowing.arn(_path(resource, narrowing)),
+            "Resource": "*" if resource == "*" else _named(resource, narrowing),
         }
         for resource, actions in sorted(by_resource.items())
     ]
@@ -150,7 +150,7 @@ def _writes(operations: Iterable[Operation], narrowing: Narrowing) -> list[State
                     "Sid": name,
                     "Effect": "Allow",
                     "Action": operation.action,
-                    "Resource": narrowing.arn(_path(operation.resource, narrowing)),
+                    "Resource": _named(operation.resource, narrowing),
                 }
                 if operation.resource not in _ONES_OWN:
                     statement["Condition"] = {"Null": {f"aws:ResourceTag/{_MANAGED_TAG}": "false"}}
@@ -191,9 +191,7 @@ def _deletion(action: str, narrowing: Narrowing) -> list[Statement]:
                 "Action": action,
                 "Resource": _apps(narrowing, domain, "*"),
                 "Condition": {
-                    "ArnLike": {
-                        "sagemaker:OwnerUserProfileArn": narrowing.arn(f"user-profile/{domain}/{user}"),
-                    }
+                    "ArnLike": {"sagemaker:OwnerUserProfileArn": _profiles(narrowing, domain, user)}
                 },
             },
         ]
@@ -211,10 +209,16 @@ def _deletion(action: str, narrowing: Narrowing) -> list[Statement]:
     return found
 
 
+def _profiles(narrowing: Narrowing, domain: str, user: str) -> str | list[str]:
+    names = [user] if "$" in user else _spellings(user)
+    return _one_or_more([narrowing.arn(f"user-profile/{domain}/{name}") for name in names])
+
+
 def _apps(narrowing: Narrowing, domain: str, owner: str) -> list[str]:
     """Name apps by type, in either spelling: IAM was seen to use lower case (`app/d-.../ann/kernelgateway/...`)."""
     kinds = ["".join("?" if char.isupper() else char for char in kind) for kind in _DELETABLE]
-    return [narrowing.arn(f"app/{domain}/{owner}/{kind}/*") for kind in kinds]
+    owners = [owner] if "$" in owner else _spellings(owner)
+    return [narrowing.arn(f"app/{domain}/{one}/{kind}/*") for one in owners for kind in kinds]
 
 
 def _heartbeat(action: str, narrowing: Narrowing) -> Statement:
@@ -223,7 +227,7 @@ def _heartbeat(action: str, narrowing: Narrowing) -> Statement:
         "Sid": "Heartbeat",
         "Effect": "Allow",
         "Action": action,
-        "Resource": narrowing.arn(_path("app", narrowing)),
+        "Resource": _named("app", narrowing),
         "Condition": {
             "ForAllValues:StringEquals": {"aws:TagKeys": [HEARTBEAT_TAG]},
             "Null": {"aws:TagKeys": "false"},
@@ -231,15 +235,25 @@ def _heartbeat(action: str, narrowing: Narrowing) -> Statement:
     }
 
 
-def _path(resource: str, narrowing: Narrowing) -> str:
-    """Write the part of an ARN that names resources of one type."""
+def _named(resource: str, narrowing: Narrowing) -> str | list[str]:
+    """Name the resources of one type. ARNs of notebook instances were seen in lower case, whatever their names."""
     match resource:
         case "app":
-            return f"app/{narrowing.domain}/*"
+            return narrowing.arn(f"app/{narrowing.domain}/*")
         case "notebook-instance":
-            return f"notebook-instance/{narrowing.notebook_instance}"
+            names = _spellings(narrowing.notebook_instance)
+            return _one_or_more([narrowing.arn(f"notebook-instance/{name}") for name in names])
         case _:
-            return f"{resource}/*"
+            return narrowing.arn(f"{resource}/*")
+
+
+def _spellings(name: str) -> list[str]:
+    """Give a name as it is, and in lower case where that is another."""
+    return list(dict.fromkeys((name, name.lower())))
+
+
+def _one_or_more(arns: list[str]) -> str | list[str]:
+    return arns[0] if len(arns) == 1 else arns
 
 
 def _sid(resource: str) -> str:

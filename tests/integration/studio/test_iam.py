@@ -1,12 +1,18 @@
 """The policy that `reaper iam` prints holds every call that the code makes, and nothing else: by what the fake saw."""
 
+from datetime import datetime
+
 import pytest
 
 from reaper.clients.aws import OPERATIONS, Models
 from reaper.clients.aws.policy import Narrowing, policy
+from reaper.clients.studio import Identity
+from reaper.providers.sagemaker import SagemakerOptions
+from reaper.providers.sagemaker.instance import InstanceSource
 from reaper.providers.studio.options import Standing
-from reaper.testing import FakeClock, hours
+from reaper.testing import T0, FakeClock, hours
 from reaper.testing.studio import Studio
+from tests.integration.sagemaker.watching import Watching as WatchingInstance, aws_of
 from tests.integration.studio.watching import Watching, made_models
 from tests.support.iam import actions_of, allows
 from tests.support.studio import fixture_clock, fixture_studio
@@ -54,3 +60,24 @@ async def test_studio_in_ones_own_space(clock: FakeClock, studio: Studio, models
         assert allows(document, "sagemaker:DeleteApp", lab.arn, caller) is may
     for action in called(studio) - {"sagemaker:DeleteApp"}:
         assert allows(document, action, lab.arn, {"aws:TagKeys": ["reaper:heartbeat"]}), action
+
+
+async def test_notebook_instance(clock: FakeClock, studio: Studio, models: Models) -> None:
+    """Its tags are found by what DescribeNotebookInstance calls it; another instance is not let through."""
+    box = studio.add_notebook_instance("Box", created_at=T0 - hours(9))
+    identity = Identity(account=box.place.account, region=box.place.region, notebook_instance="Box")
+
+    def booted() -> datetime:
+        return T0 - hours(5)
+
+    aws = aws_of(models)
+    source = InstanceSource(identity, (), SagemakerOptions(), aws, clock, None, booted)
+    watching = WatchingInstance(clock, source, aws)
+    seen = await watching.resources()
+    await watching.source.act(seen["Box"], "stop")
+    await watching.close()
+    document = policy(["notebook-instance"], Narrowing(region=box.place.region, notebook_instance="Box"))
+    assert called(studio) == actions_of(document)
+    for action in called(studio):
+        assert allows(document, action, box.arn, {})
+        assert not allows(document, action, box.place.arn("notebook-instance/other"), {})

@@ -85,6 +85,14 @@ class TestWhoseApps:
         assert not allows(anns, DELETE, arn("app/d-one/bob/kernelgateway/a-1"), {})
         assert "${" not in json.dumps(anns)
 
+    def test_one_user_in_either_spelling(self):
+        """Names of user profiles don't differ by case (SageMaker API Reference), patterns of IAM do."""
+        anns = policy(["studio"], Narrowing(domain="d-one", user="Ann"))
+        for name in ("Ann", "ann"):
+            assert allows(anns, DELETE, arn(f"app/d-one/{name}/kernelgateway/a-1"), {})
+            assert allows(anns, DELETE, arn("app/d-one/x/jupyterlab/default"), owned_by(name))
+        assert not allows(anns, DELETE, arn("app/d-one/anna/kernelgateway/a-1"), {})
+
     @both_ways
     def test_never_a_jupyter_server(self, caller):
         for kind in ("JupyterServer", "jupyterserver"):
@@ -137,6 +145,7 @@ class TestFromOutside:
     def test_one_notebook_instance(self):
         document = policy(["notebook-instance"], Narrowing(notebook_instance="Box"))
         assert allows(document, "sagemaker:StopNotebookInstance", arn("notebook-instance/Box"), {})
+        assert allows(document, "sagemaker:StopNotebookInstance", arn("notebook-instance/box"), {})
         assert not allows(document, "sagemaker:StopNotebookInstance", arn("notebook-instance/Box2"), {})
 
 
