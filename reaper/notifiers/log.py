@@ -13,7 +13,7 @@ __all__ = ["LogNotifier"]
 
 log = structlog.get_logger("reaper.notice")
 
-_BAD_NEWS = frozenset({"blind", "blocked", "failed", "unclear"})
+_BAD_NEWS = frozenset({"blind", "blocked", "failed", "unclear", "uncovered"})
 
 
 class LogNotifier:

@@ -17,7 +17,7 @@ async def test_a_notice_is_one_event_with_what_a_person_needs():
     assert event["actions"] == ["reaper hold 6f1c --for 2h"]
 
 
-@pytest.mark.parametrize("topic", ["blind", "blocked", "failed"])
+@pytest.mark.parametrize("topic", ["blind", "blocked", "failed", "uncovered"])
 async def test_bad_news_is_a_warning(topic):
     with structlog.testing.capture_logs() as events:
         await LogNotifier.from_address("log:").notify(a_notice(topic=topic, resource=None, due_at=None))
