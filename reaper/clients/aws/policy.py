@@ -3,9 +3,10 @@
 A Studio domain's execution role is shared by its users, so nothing that changes an app may be granted on all
 apps. What tells users of one role apart, and where that is written:
 
-- `${sagemaker:DomainId}` and `${sagemaker:UserProfileName}`: the caller's own. AWS's managed policy
-  AmazonSageMakerFullAccess compares `sagemaker:OwnerUserProfileArn`, the owner of an app's space, with a user
-  profile's ARN made of them, for DeleteApp.
+- `${sagemaker:DomainId}` and `${sagemaker:UserProfileName}`: the caller's own ("to filter requests from specific user
+  profiles", Service Authorization Reference; not within shared spaces). AWS's managed policy AmazonSageMakerFullAccess
+  compares `sagemaker:OwnerUserProfileArn`, the owner of an app's space, with a user profile's ARN made of them, for
+  DeleteApp.
 - `${aws:SourceIdentity}`: the user profile's name, in a domain whose `ExecutionRoleIdentityConfig` is
   `USER_PROFILE_NAME` (SageMaker API Reference, DomainSettings).
 
@@ -153,7 +154,7 @@ def _writes(operations: Iterable[Operation], narrowing: Narrowing) -> list[State
                     "Resource": _named(operation.resource, narrowing),
                 }
                 if operation.resource not in _ONES_OWN:
-                    statement["Condition"] = {"Null": {f"aws:ResourceTag/{_MANAGED_TAG}": "false"}}
+                    statement["Condition"] = {"Null": {f"sagemaker:ResourceTag/{_MANAGED_TAG}": "false"}}
                 found.append(statement)
     if acts:
         found.append(
@@ -162,7 +163,7 @@ def _writes(operations: Iterable[Operation], narrowing: Narrowing) -> list[State
                 "Effect": "Deny",
                 "Action": sorted(operation.action for operation in acts),
                 "Resource": "*",
-                "Condition": {"Null": {f"aws:ResourceTag/{_PROTECT_TAG}": "false"}},
+                "Condition": {"Null": {f"sagemaker:ResourceTag/{_PROTECT_TAG}": "false"}},
             }
         )
     return found

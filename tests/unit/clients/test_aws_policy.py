@@ -100,7 +100,7 @@ class TestWhoseApps:
 
     @both_ways
     def test_never_what_is_protected(self, caller):
-        protected = caller | {"aws:ResourceTag/Reaper:Protect": "no"}
+        protected = caller | {"sagemaker:ResourceTag/Reaper:Protect": "no"}
         assert not allows(STUDIO, DELETE, arn("app/d-one/ann/kernelgateway/a-1"), protected)
 
 
@@ -135,11 +135,11 @@ class TestFromOutside:
         outside = [one for one in OPERATIONS if one.carries_out.startswith("sagemaker.")]
         document = policy(PURPOSES, Narrowing())
         for one in outside:
-            resource, managed = arn(f"{one.resource}/x"), {"aws:ResourceTag/reaper:managed": "yes"}
+            resource, managed = arn(f"{one.resource}/x"), {"sagemaker:ResourceTag/reaper:managed": "yes"}
             assert allows(document, one.action, resource, managed)
             assert allows(document, one.action, resource, {}) is (one.resource == "notebook-instance")
             assert not allows(
-                document, one.action, resource, managed | {"aws:ResourceTag/reaper:protect": ""}
+                document, one.action, resource, managed | {"sagemaker:ResourceTag/reaper:protect": ""}
             )
 
     def test_one_notebook_instance(self):
