@@ -3,13 +3,16 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import jsonschema
 import pytest
 
 from reaper.cli.coverage import document_of, notice_of, page, regions_of, without_regions_off
 from reaper.cli.output import Screen
 from reaper.cli.schemas import schema
+from reaper.cli.schemas.studio import COVERAGE
 from reaper.clients.aws import Aws, AwsOptions, Models
 from reaper.clients.aws.policy import Narrowing, policy
+from reaper.clients.studio.coverage import Coverage
 from reaper.clients.studio.heartbeat import Heartbeat, write_heartbeat
 from reaper.clients.studio.survey import look_around
 from reaper.config.model import AwsSettings, Settings
@@ -244,8 +247,10 @@ async def test_it_asks_what_its_policy_allows_and_nothing_else(aws: Aws, studio:
 
 
 class TestWhatIsSaid:
+    def test_the_schema_knows_every_kind(self) -> None:
+        assert list(COVERAGE) == [kind.value for kind in Coverage]
+
     async def test_documents_keep_their_schema(self, aws: Aws, studio: Studio) -> None:
-        jsonschema = pytest.importorskip("jsonschema")
         classic(studio, "ann")
         studio.add_app(studio.add_space("lab", "ann", shared=True), app_type="CodeEditor")
         studio.fail("ListTags", DENIED)
