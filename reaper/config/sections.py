@@ -175,14 +175,17 @@ def _roles(value: Any) -> Any:
 
 
 class AwsSettings(Section):
-    """AWS (part of the fleet; read already, used later). The standard AWS variables and profiles work besides."""
+    """AWS. The standard AWS variables and profiles work besides."""
 
     regions: Annotated[Texts, BeforeValidator(_regions)] = declared(
-        (), "Regions to look at, or `all`", shown="the session's region", example="eu-central-1,us-east-1"
+        (),
+        "Regions in which endpoints and jobs of SageMaker are looked at; `all` is used later",
+        shown="the session's region",
+        example="eu-central-1,us-east-1",
     )
     roles: Annotated[Texts, BeforeValidator(_roles)] = declared(
         (),
-        "ARNs of roles to assume, one an account",
+        "ARNs of roles to assume, one an account (read already, used later)",
         shown="none",
         example="arn:aws:iam::123456789012:role/reaper",
     )

@@ -10,18 +10,25 @@ from dataclasses import dataclass
 __all__ = [
     "ADD_TAGS",
     "DELETE_APP",
+    "DELETE_ENDPOINT",
     "DESCRIBE_APP",
+    "DESCRIBE_ENDPOINT",
     "DESCRIBE_NOTEBOOK_INSTANCE",
     "GET_CALLER_IDENTITY",
     "GET_METRIC_DATA",
+    "JOBS",
     "LIST_APPS",
     "LIST_DOMAINS",
+    "LIST_ENDPOINTS",
+    "LIST_ENDPOINT_TAGS",
+    "LIST_INFERENCE_COMPONENTS",
     "LIST_NOTEBOOK_INSTANCE_TAGS",
     "LIST_SPACES",
     "LIST_TAGS",
     "LIST_USER_PROFILES",
     "OPERATIONS",
     "STOP_NOTEBOOK_INSTANCE",
+    "JobOperations",
     "Operation",
 ]
 
@@ -41,6 +48,7 @@ class Operation:
         carries_out: Which of `REAPER_ACTIONS` it carries out: `studio.delete`; empty where it is no such action. What
             may not be done is not granted either.
         items: Of one that answers in pages: the key of the list.
+        page_size: How many items, or datapoints, a page asks for; 100 is the most that SageMaker's lists give.
         absent: Error codes that mean that there is no such thing.
         absent_texts: Beginnings of messages that mean so too: of notebook instances, endpoints and training jobs
             SageMaker says it in a ValidationException, whatever the service model says.
@@ -54,6 +62,7 @@ class Operation:
     writes: bool = False
     carries_out: str = ""
     items: str = ""
+    page_size: int = 100
     absent: frozenset[str] = frozenset()
     absent_texts: tuple[str, ...] = ()
 
@@ -127,14 +136,15 @@ GET_METRIC_DATA = Operation(
     service="cloudwatch",
     name="GetMetricData",
     action="cloudwatch:GetMetricData",
-    used_for=("studio",),
+    used_for=("studio", "endpoints"),
     items="MetricDataResults",
+    page_size=100_800,  # the most: each page is paid for
 )
 GET_CALLER_IDENTITY = Operation(
     service="sts",
     name="GetCallerIdentity",
     action="",  # allowed to everybody, even where a policy denies it (STS API Reference)
-    used_for=("studio",),
+    used_for=("studio", "endpoints", "jobs"),
 )
 
 _NO_SUCH_INSTANCE = ("RecordNotFound",)
@@ -166,6 +176,98 @@ LIST_NOTEBOOK_INSTANCE_TAGS = Operation(
     items="Tags",
 )
 
+_NO_SUCH_ENDPOINT = ("Could not find endpoint",)
+
+LIST_ENDPOINTS = Operation(
+    service="sagemaker",
+    name="ListEndpoints",
+    action="sagemaker:ListEndpoints",
+    used_for=("endpoints",),
+    items="Endpoints",
+)
+LIST_INFERENCE_COMPONENTS = Operation(
+    service="sagemaker",
+    name="ListInferenceComponents",
+    action="sagemaker:ListInferenceComponents",
+    used_for=("endpoints",),
+    items="InferenceComponents",
+)
+DESCRIBE_ENDPOINT = Operation(
+    service="sagemaker",
+    name="DescribeEndpoint",
+    action="sagemaker:DescribeEndpoint",
+    resource="endpoint",
+    used_for=("endpoints",),
+    absent_texts=_NO_SUCH_ENDPOINT,
+)
+DELETE_ENDPOINT = Operation(
+    service="sagemaker",
+    name="DeleteEndpoint",
+    action="sagemaker:DeleteEndpoint",
+    resource="endpoint",
+    used_for=("endpoints",),
+    writes=True,
+    carries_out="sagemaker.delete",
+    absent_texts=_NO_SUCH_ENDPOINT,
+)
+LIST_ENDPOINT_TAGS = Operation(
+    service="sagemaker",
+    name="ListTags",
+    action="sagemaker:ListTags",
+    resource="endpoint",
+    used_for=("endpoints",),
+    items="Tags",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOperations:
+    """What can be asked and done about one type of job.
+
+    Attributes:
+        word: The API's name of it: `TrainingJob`.
+        list: ListTrainingJobs ... A job is looked at by it too: its description is a third of SageMaker's model.
+        stop: StopTrainingJob ...
+        tags: ListTags of such a job.
+    """
+
+    word: str
+    list: Operation
+    stop: Operation
+    tags: Operation
+
+
+def _job_operations(kind: str) -> JobOperations:
+    """Register a type of job: `training-job`. Only training jobs that are not there are told by a message."""
+    word = kind.title().replace("-", "")
+
+    def operation(name: str, *, writes: bool = False, items: str = "", resource: str = kind) -> Operation:
+        return Operation(
+            service="sagemaker",
+            name=name,
+            action=f"sagemaker:{name}",
+            resource=resource,
+            used_for=("jobs",),
+            writes=writes,
+            carries_out="sagemaker.stop" if writes else "",
+            items=items,
+            absent=frozenset() if items else _NO_SUCH_APP,
+            absent_texts=() if items else ("Requested resource not found",),
+        )
+
+    return JobOperations(
+        word=word,
+        list=operation(f"List{word}s", items=f"{word}Summaries", resource="*"),
+        stop=operation(f"Stop{word}", writes=True),
+        tags=operation("ListTags", items="Tags"),
+    )
+
+
+JOBS: dict[str, JobOperations] = {
+    kind: _job_operations(kind) for kind in ("training-job", "processing-job", "transform-job")
+}
+"""By the type's name in ARNs."""
+
 OPERATIONS: tuple[Operation, ...] = (
     LIST_APPS,
     DESCRIBE_APP,
@@ -180,5 +282,11 @@ OPERATIONS: tuple[Operation, ...] = (
     DESCRIBE_NOTEBOOK_INSTANCE,
     STOP_NOTEBOOK_INSTANCE,
     LIST_NOTEBOOK_INSTANCE_TAGS,
+    LIST_ENDPOINTS,
+    LIST_INFERENCE_COMPONENTS,
+    DESCRIBE_ENDPOINT,
+    DELETE_ENDPOINT,
+    LIST_ENDPOINT_TAGS,
+    *(operation for job in JOBS.values() for operation in (job.list, job.stop, job.tags)),
 )
 """All of them. Add yours here: a new one makes a new copy of the trimmed models at the next start."""

@@ -28,9 +28,6 @@ USER_AGENT = "idle-reaper"
 _LOADING_DEADLINE_S = 60.0
 """It takes a second; a machine that boots may be slow."""
 
-_PAGE_SIZE = 100
-"""The most that ListApps and ListTags give at once."""
-
 _MOST_PAGES = 1000
 
 
@@ -168,7 +165,9 @@ class Aws:
             async with self._client(operation, region) as client:
                 paginator = client.get_paginator(_python_name(operation))
                 pages = 0
-                async for page in paginator.paginate(**parameters, PaginationConfig={"PageSize": _PAGE_SIZE}):
+                async for page in paginator.paginate(
+                    **parameters, PaginationConfig={"PageSize": operation.page_size}
+                ):
                     found = _mapping(page).get(operation.items)
                     if not isinstance(found, list):
                         raise SourceMalformed(

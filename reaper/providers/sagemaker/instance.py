@@ -15,13 +15,22 @@ from reaper.clients.aws import LIST_NOTEBOOK_INSTANCE_TAGS, Aws
 from reaper.clients.host.boot import booted_at
 from reaper.clients.jupyter import ServerAddress
 from reaper.clients.sagemaker import InstanceModel, describe_instance, read_tags, stop_instance
-from reaper.clients.studio import SAMPLING, Around, Identity, Said, own_key
+from reaper.clients.studio import SAMPLING, Around, Identity, own_key
 from reaper.clock import Clock
 from reaper.core.codec import instant_from_text, instant_to_text
-from reaper.core.model import Activity, Collected, Poll, Resource, ResourceRef
+from reaper.core.model import Collected, Resource, ResourceRef
 from reaper.errors import ActionDenied, ActionUnavailable, CollectError, OutcomeUnknown
 from reaper.plugins import ActOutcome, Look
-from reaper.providers.sagemaker.looking import GONE, failed, not_sent, observed
+from reaper.providers.sagemaker.looking import (
+    GONE,
+    bounded,
+    check_tags,
+    failed,
+    not_sent,
+    observed,
+    seen,
+    tags_unknown,
+)
 from reaper.providers.sagemaker.options import SagemakerOptions
 from reaper.providers.sagemaker.states import instance_status
 
@@ -78,13 +87,7 @@ class InstanceSource:
 
     async def collect(self, look: Look) -> Collected:
         """Look once; where SageMaker does not answer, nothing is known."""
-        try:
-            async with asyncio.timeout(look.deadline):
-                return await self._collect(look)
-        except TimeoutError:
-            return failed(look, self.name, f"no complete answer within {look.deadline:g} s")
-        except CollectError as error:
-            return failed(look, self.name, str(error))
+        return await bounded(look, self.name, self._collect)
 
     async def act(self, resource: Resource, action: str) -> ActOutcome:
         """Stop it, after one more look at it; stopped already is success."""
@@ -103,8 +106,10 @@ class InstanceSource:
             return ActOutcome(gone=False, detail="it is being stopped or deleted already")
         if instance.status != "InService":
             raise ActionUnavailable(f"it is {instance.status or 'in a state that can not be read'}")
+        region = self.identity.region
+        await check_tags(self._aws, LIST_NOTEBOOK_INSTANCE_TAGS, instance.arn, region, resource)
         try:
-            there = await stop_instance(self._aws, resource.name, self.identity.region)
+            there = await stop_instance(self._aws, resource.name, region)
         except (ActionDenied, OutcomeUnknown):
             if await self._is_on_its_way():  # somebody was quicker, or only the answer was lost
                 return ActOutcome(gone=False, detail="it is being stopped")
@@ -122,14 +127,8 @@ class InstanceSource:
                 look, self.name, "this system does not name its boot: one start can't be told from another"
             )
         instance = await self._describe()
-        poll = Poll(
-            id=look.poll_id,
-            source=self.name,
-            started_at=look.at,
-            finished_at=self._clock.now(),
-            complete=True,
-        )
         if instance is None:
+            poll = seen(look, self.name, self._clock)
             return Collected(poll=poll, notes=(f"SageMaker knows no notebook instance {self._name}",))
         start = self._start
         if start is None or start.boot != boot:
@@ -143,8 +142,7 @@ class InstanceSource:
         )
         observations = [observed(ref, "status", said), *around.observations(ref, look.at)]
         if isinstance(tags, str):
-            why = f"its tags can't be read, and one may protect it: {tags}"
-            observations.append(observed(ref, "tags", Said(Activity.UNKNOWN, None, why)))
+            observations.append(tags_unknown(ref, tags))
         resource = Resource(
             ref=ref,
             name=self._name,
@@ -156,7 +154,7 @@ class InstanceSource:
             attributes={"instance_type": instance.instance_type, "own": True},
         )
         return Collected(
-            poll=poll,
+            poll=seen(look, self.name, self._clock),
             resources=(resource,),
             observations=tuple(observations),
             memo={**start.memo(), "host": self._around.memo()},

@@ -19,6 +19,8 @@ class SagemakerOptions:
     Attributes:
         kinds: Kinds that a policy is about: nothing else is asked for, and nobody pays for it.
         metadata_file: Where SageMaker says in what we run.
+        regions: Where endpoints and jobs are looked at; empty: the region of the environment, the profile, or the
+            place we run in.
         urls: Jupyter servers by address, as for the Jupyter provider.
         token: For `urls`.
         ca_file: Certificate authorities for TLS.
@@ -34,6 +36,7 @@ class SagemakerOptions:
 
     kinds: frozenset[str] = frozenset({"sagemaker.notebook_instance"})
     metadata_file: Path = Path("/opt/ml/metadata/resource-metadata.json")
+    regions: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
     token: SecretStr | None = None
     ca_file: Path | None = None

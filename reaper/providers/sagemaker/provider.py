@@ -14,6 +14,7 @@ from reaper.errors import CollectError
 from reaper.plugins import Source, Sources
 from reaper.providers.sagemaker.instance import InstanceSource, instance_source_name
 from reaper.providers.sagemaker.options import SagemakerOptions
+from reaper.providers.sagemaker.regions import ENDPOINT, JOB, Regions
 
 __all__ = ["SagemakerProvider"]
 
@@ -22,16 +23,16 @@ _INSTANCE = "sagemaker.notebook_instance"
 
 
 class SagemakerProvider:
-    """The notebook instance that we run on."""
+    """SageMaker's notebook instance that we run on, and endpoints and jobs of an account's regions."""
 
     name = "sagemaker"
-    kinds: Mapping[str, tuple[str, ...]] = {_INSTANCE: ("stop",)}
+    kinds: Mapping[str, tuple[str, ...]] = {_INSTANCE: ("stop",), ENDPOINT: ("delete",), JOB: ("stop",)}
 
     def __init__(self, options: SagemakerOptions, clock: Clock) -> None:
         """Take the settings.
 
         Raises:
-            ConfigError: An address can't be used.
+            ConfigError: An address or a region can't be used.
         """
         self._options = options
         self._clock = clock
@@ -39,6 +40,7 @@ class SagemakerProvider:
         self._aside = Aside(f"{options.metadata_file} or Jupyter's runtime files")
         self._identity: Identity | None = None
         self._instance: InstanceSource | None = None
+        self._regions = Regions(options.kinds, options.regions, self._aws, clock, options.aws_interval)
         self._named = tuple(
             parse_address(url, token=options.token, ca_file=options.ca_file, verify=options.verify)
             for url in options.urls
@@ -54,6 +56,11 @@ class SagemakerProvider:
             complete = certain
             sources += [] if instance is None else [instance]
             problems += [] if problem is None else [problem]
+        here = self._identity.region if self._identity is not None else ""
+        regional, problem = await self._regions.sources(memos, here)
+        complete = complete and problem is None
+        sources += regional
+        problems += [] if problem is None else [problem]
         return Sources(
             sources=tuple(sources),
             complete=complete,

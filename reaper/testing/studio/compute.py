@@ -69,6 +69,9 @@ class Endpoint:
         created_at: When it was made.
         deletes_in: How long it is Deleting.
         deletion_at: When its deletion was asked for.
+        updated_at: When it was last changed otherwise.
+        asynchronous: It answers by a queue.
+        components: Names of inference components that it hosts.
         said_status: A state that it shows whatever happened.
         tags: Its tags.
     """
@@ -79,6 +82,9 @@ class Endpoint:
     created_at: datetime
     deletes_in: timedelta
     deletion_at: datetime | None = None
+    updated_at: datetime | None = None
+    asynchronous: bool = False
+    components: list[str] = field(default_factory=list)
     said_status: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
 
@@ -91,6 +97,11 @@ class Endpoint:
     def config_arn(self) -> str:
         """The ARN of its configuration."""
         return self.place.arn(f"endpoint-config/{self.name.lower()}")
+
+    @property
+    def modified_at(self) -> datetime:
+        """When it was last changed."""
+        return self.deletion_at or self.updated_at or self.created_at
 
     def status(self, now: datetime) -> str:
         """Tell its state: InService, Deleting."""

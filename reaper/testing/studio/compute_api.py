@@ -94,7 +94,33 @@ def describe_endpoint(studio: Studio, place: Place, parameters: Parameters) -> A
         **_endpoint_summary(endpoint, studio.now()),
         "EndpointConfigName": endpoint.name,
         "ProductionVariants": variants,
+        **(
+            {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": BUCKET}}}
+            if endpoint.asynchronous
+            else {}
+        ),
     }
+
+
+def list_inference_components(studio: Studio, place: Place, parameters: Parameters) -> Answer:
+    """ListInferenceComponents: of all endpoints; the fake knows no filter by endpoint."""
+    now = studio.now()
+    hosted = [
+        (name, endpoint)
+        for endpoint in studio.endpoints
+        if endpoint.place == place and not endpoint.is_gone(now)
+        for name in endpoint.components
+    ]
+    found = listed(
+        parameters,
+        hosted,
+        name=lambda one: one[0],
+        status=lambda _one: "InService",
+        created_at=lambda one: one[1].created_at,
+        newest_first=True,
+    )
+    shown, onward = page(parameters, found)
+    return {"InferenceComponents": [_component(name, endpoint) for name, endpoint in shown], **onward}
 
 
 def describe_endpoint_config(studio: Studio, place: Place, parameters: Parameters) -> Answer:
@@ -218,6 +244,7 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeNotebookInstance": describe_notebook_instance,
     "StopNotebookInstance": stop_notebook_instance,
     "ListEndpoints": list_endpoints,
+    "ListInferenceComponents": list_inference_components,
     "DescribeEndpoint": describe_endpoint,
     "DescribeEndpointConfig": describe_endpoint_config,
     "DeleteEndpoint": delete_endpoint,
@@ -278,8 +305,21 @@ def _endpoint_summary(endpoint: Endpoint, now: datetime) -> Answer:
         "EndpointName": endpoint.name,
         "EndpointArn": endpoint.arn,
         "CreationTime": endpoint.created_at,
-        "LastModifiedTime": endpoint.deletion_at or endpoint.created_at,
+        "LastModifiedTime": endpoint.modified_at,
         "EndpointStatus": endpoint.status(now),
+    }
+
+
+def _component(name: str, endpoint: Endpoint) -> Answer:
+    return {
+        "InferenceComponentName": name,
+        "InferenceComponentArn": endpoint.place.arn(f"inference-component/{name.lower()}"),
+        "EndpointName": endpoint.name,
+        "EndpointArn": endpoint.arn,
+        "VariantName": next(iter(endpoint.variants)),
+        "CreationTime": endpoint.created_at,
+        "LastModifiedTime": endpoint.created_at,
+        "InferenceComponentStatus": "InService",
     }
 
 

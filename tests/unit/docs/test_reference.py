@@ -78,7 +78,7 @@ def signals_in_the_code() -> set[str]:
     found: set[str] = set()
     for path in (ROOT / "reaper/providers").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        found |= set(re.findall(r"_observe\(\s*ref, \"(\w+)\"", text))
+        found |= set(re.findall(r"\b_?observed?\(\s*(?:\w+\.)?ref, \"(\w+)\"", text))
         found |= set(re.findall(r"by_signal\.setdefault\(\"(\w+)\"", text))
         found |= set(re.findall(r"else \"(\w+)\"\n.*isinstance\(saved", text))
     return found | {"saved"}

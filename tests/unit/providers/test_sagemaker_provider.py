@@ -116,3 +116,21 @@ def test_an_address_that_cant_be_is_refused(tmp_path: Path) -> None:
 def test_to_import_it_never_imports_aws() -> None:
     code = "import sys, reaper.providers.sagemaker; sys.exit('botocore' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+ENDPOINTS_AND_JOBS = frozenset({"sagemaker.endpoint", "sagemaker.job"})
+
+
+async def test_all_regions_can_not_be_asked_yet(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="name the regions"):
+        Place(tmp_path, kinds=ENDPOINTS_AND_JOBS, regions=("all",))
+    other = tmp_path / "other"
+    other.mkdir()
+    await Place(other, regions=("all",)).provider.close()  # of no matter where nobody asks for them
+
+
+def test_its_kinds_are_those_of_the_contract() -> None:
+    from reaper.config.kinds import KINDS
+
+    ours = {kind: actions for kind, actions in KINDS.items() if kind.startswith("sagemaker.")}
+    assert dict(SagemakerProvider.kinds) == ours
