@@ -29,6 +29,8 @@ _ATTEMPTS = 6
 _MOST_TOLD = 30
 """So many are named in a message; `reaper coverage` names all."""
 
+_WORST_FIRST = ("uncovered", "unknown", "starting", "covered", "beyond", "idle")
+
 _UNKNOWN_THERE = "does not know the credentials"
 """What AWS says in a region that an account has not turned on (`faults.source_error`)."""
 
@@ -241,32 +243,40 @@ def page(document: Mapping[str, Any], screen: Screen) -> Page:
         if not document["errors"]:
             shown.line(f"there is no Studio domain in {', '.join(document['regions'])}")
         return shown
-    shown.line()
+    owners = sorted(document["owners"], key=lambda one: _WORST_FIRST.index(one["coverage"]))
+    if screen.width is None:
+        shown.line()
+        _table(shown, owners, now, placed=True)
+        return shown
+    for scope, domain, name in dict.fromkeys(
+        (one["scope"], one["domain"], one["domain_name"]) for one in document["owners"]
+    ):
+        shown.line()
+        shown.line(" ".join(filter(None, (domain, name, f"in {scope}"))), style="dim")
+        here = [one for one in owners if (one["scope"], one["domain"]) == (scope, domain)]
+        _table(shown, here, now, placed=False)
+    return shown
+
+
+def _table(shown: Page, owners: Sequence[Mapping[str, Any]], now: datetime, *, placed: bool) -> None:
+    """Draw owners; a narrow terminal has no room for what their reapers are."""
+    narrow = shown.screen.narrow
     columns = [
         Column(title="coverage", styled=True),
         Column(title="whose", wraps=True),
         Column(title="runs", wraps=True),
         Column(title="why", wraps=True),
-        Column(title="reaper", wraps=True),
         Column(title="reported"),
-        Column(title="domain", wraps=screen.narrow),
     ]
-    if screen.width is None:
-        columns.append(Column(title="scope"))
-    order = ["uncovered", "unknown", "starting", "covered", "beyond", "idle"]
+    columns += [] if narrow else [Column(title="reaper", wraps=True)]
+    columns += [Column(title="domain"), Column(title="scope")] if placed else []
     rows = []
-    for one in sorted(document["owners"], key=lambda one: order.index(one["coverage"])):
-        row = [
-            one["coverage"],
-            _owner(one),
-            _runs(one),
-            one["reason"],
-            _reaper(one),
-            ago(one["heartbeat_at"], now),
-        ]
-        rows.append([*row, one["domain"], one["scope"]][: len(columns)])
+    for one in owners:
+        row = [one["coverage"], _owner(one), _runs(one), one["reason"], ago(one["heartbeat_at"], now)]
+        row += [] if narrow else [_reaper(one)]
+        row += [one["domain"], one["scope"]] if placed else []
+        rows.append(row)
     shown.table(columns, rows)
-    return shown
 
 
 def _owner(one: Mapping[str, Any]) -> str:

@@ -293,12 +293,12 @@ class TestWhatIsSaid:
         text = page(await seen(aws, studio), Screen(width=None, color=False)).text()
         head, _, titles, first, second = text.splitlines()
         assert head == "2 user profiles and spaces, 1 uncovered, 1 covered"
-        assert titles.split() == ["COVERAGE", "WHOSE", "RUNS", "WHY", "REAPER", "REPORTED", "DOMAIN", "SCOPE"]
+        assert titles.split() == ["COVERAGE", "WHOSE", "RUNS", "WHY", "REPORTED", "REAPER", "DOMAIN", "SCOPE"]
         assert first.split() == [
             *("uncovered", "bob", "KernelGateway", "no", "reaper", "has", "reported", "in", "-", "-"),
             *("d-fakestudio01", "123456789012/us-east-1"),
         ]
-        assert "0.3.0, 2h, enforce  10m ago" in second
+        assert "10m ago   0.3.0, 2h, enforce" in second
         for width in (60, 80, 200):
             drawn = page(await seen(aws, studio), Screen(width=width, color=False)).text()
             assert max(map(len, drawn.splitlines())) <= width
