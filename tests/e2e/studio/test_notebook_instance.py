@@ -6,13 +6,14 @@ Other tests' processes are on this host too, so its `process` signal is set to s
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from reaper.core.facts import ActionState
 from reaper.testing.studio import NotebookInstance, Studio, running_studio
-from tests.stories.daemons import daemon_process, environment, journaled
+from tests.stories.daemons import command, daemon_process, environment, journaled
 from tests.support.jupyter_server import JupyterServer, running_jupyter_async, wait_until
 
-TIMEOUT_S = 8
+TIMEOUT_S = 6
 BLIND = {
     "JUPYTER__PROCESS__CORE": "1000",
     "JUPYTER__PROCESS__TREE_CORE": "1000",
@@ -45,16 +46,27 @@ async def test_it_stops_itself_after_its_kernel_went_and_not_while_that_worked(
             session = await server.open_session("work.ipynb")
             log = own_home / "log"
             environ = on_the_instance(own_home, server, studio, box)
+            await server.execute(session["kernel"]["id"], "import time; time.sleep(600)", wait=False)
             async with daemon_process(environ, log):
-                silent = f"import time; time.sleep({2 * TIMEOUT_S})"
-                await server.execute(session["kernel"]["id"], silent)
+
+                async def kept() -> bool:
+                    code, shown = await command(environ, "explain", "Box", "--output", "json")
+                    return code == 0 and _kept_by(json.loads(shown)["decision"], "work.ipynb")
+
+                await wait_until(kept, what="it is kept by its kernel", deadline_s=60)
                 assert box.status(studio.now()) == "InService", log.read_text()
+                await server.request("POST", f"api/kernels/{session['kernel']['id']}/interrupt")
 
                 async def stopped() -> bool:
                     return box.status(studio.now()) != "InService"
 
-                await wait_until(stopped, what=f"it is stopped; {log.read_text()}", deadline_s=90)
+                await wait_until(stopped, what="it is stopped", deadline_s=90)
     assert len(studio.calls("StopNotebookInstance")) == 1
     ledger = (await journaled(own_home / "journal.db")).ledger
     begun = [entry.name for entry in ledger if entry.state is ActionState.STARTED]
     assert begun == ["work.ipynb", "Box"]
+
+
+def _kept_by(decision: dict[str, Any], kernel: str) -> bool:
+    children = [one["value"] for one in decision["evidence"] if one["signal"] == "children"]
+    return decision["reason"] == "active" and kernel in "".join(children)

@@ -216,6 +216,18 @@ class TestStopping:
             await watching.source.act(resource, "stop")
         assert len(studio.calls("StopNotebookInstance")) == 1
 
+    async def test_one_that_is_protected_meanwhile_is_left_alone(
+        self, watching: Watching, box: NotebookInstance, studio: Studio
+    ) -> None:
+        resource = (await watching.resources())["Box"]
+        box.tags["reaper:protect"] = "yes"
+        with pytest.raises(ActionUnavailable, match="tags have changed"):
+            await watching.source.act(resource, "stop")
+        studio.fail("ListTags", "AccessDeniedException")
+        with pytest.raises(ActionDenied, match="needs sagemaker:ListTags"):
+            await watching.source.act(resource, "stop")
+        assert studio.calls("StopNotebookInstance") == []
+
     async def test_its_owner_was_quicker(
         self, watching: Watching, box: NotebookInstance, studio: Studio
     ) -> None:
