@@ -31,7 +31,7 @@ def iam(
         typer.Option(
             "--for",
             metavar="PURPOSE",
-            help="studio, notebook-instance, coverage; a list, or repeated.",
+            help="studio, notebook-instance, endpoints, jobs, coverage; a list, or repeated.",
             show_default="what the preset needs",
         ),
     ] = None,

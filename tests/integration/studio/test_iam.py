@@ -8,11 +8,14 @@ from reaper.clients.aws import OPERATIONS, Models
 from reaper.clients.aws.policy import Narrowing, policy
 from reaper.clients.studio import Identity
 from reaper.providers.sagemaker import SagemakerOptions
+from reaper.providers.sagemaker.endpoints import EndpointsSource
 from reaper.providers.sagemaker.instance import InstanceSource
+from reaper.providers.sagemaker.jobs import JobsSource
+from reaper.providers.sagemaker.looking import Region
 from reaper.providers.studio.options import Standing
-from reaper.testing import T0, FakeClock, hours
+from reaper.testing import T0, FakeClock, hours, minutes
 from reaper.testing.studio import Studio
-from tests.integration.sagemaker.watching import Watching as WatchingInstance, aws_of
+from tests.integration.sagemaker.watching import Watching as WatchingSource, aws_of
 from tests.integration.studio.watching import Watching, made_models
 from tests.support.iam import actions_of, allows
 from tests.support.studio import fixture_clock, fixture_studio
@@ -72,7 +75,7 @@ async def test_notebook_instance(clock: FakeClock, studio: Studio, models: Model
 
     aws = aws_of(models)
     source = InstanceSource(identity, (), SagemakerOptions(), aws, clock, None, booted)
-    watching = WatchingInstance(clock, source, aws)
+    watching = WatchingSource(clock, source, aws)
     seen = await watching.resources()
     await watching.source.act(seen["Box"], "stop")
     await watching.close()
@@ -81,3 +84,26 @@ async def test_notebook_instance(clock: FakeClock, studio: Studio, models: Model
     for action in called(studio):
         assert allows(document, action, box.arn, {})
         assert not allows(document, action, box.place.arn("notebook-instance/other"), {})
+
+
+async def test_endpoints_and_jobs(clock: FakeClock, studio: Studio, models: Models) -> None:
+    """Each is acted on only where its owner has tagged it."""
+    managed = {"sagemaker:ResourceTag/reaper:managed": "yes"}
+    studio.add_endpoint("llm", created_at=T0 - hours(9))
+    for kind in ("training-job", "processing-job", "transform-job"):
+        studio.add_job(kind, "bert", created_at=T0 - hours(9))
+    aws = aws_of(models)
+    region = Region(studio.home.account, studio.home.region, aws, clock, minutes(5))
+    for purpose, source in (("endpoints", EndpointsSource(region)), ("jobs", JobsSource(region))):
+        studio.requests.clear()
+        watching = WatchingSource(clock, source, aws)
+        for resource in (await watching.look()).resources:
+            await source.act(resource, "delete" if purpose == "endpoints" else "stop")
+        document = policy([purpose], Narrowing())
+        assert called(studio) == actions_of(document)
+        for action in actions_of(document, "Deny"):
+            kind = next(one.resource for one in OPERATIONS if one.action == action)
+            assert allows(document, action, studio.home.arn(f"{kind}/x"), managed)
+            assert not allows(document, action, studio.home.arn(f"{kind}/x"), {})
+        await source.close()
+    await aws.close()

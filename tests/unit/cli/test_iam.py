@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from reaper.clients.aws.policy import PURPOSES
 from tests.support.iam import actions_of
 
 
@@ -21,6 +22,11 @@ def test_purposes_as_people_write_lists(reaper):
     assert actions_of(once) == actions_of(reaper("iam", "--for", "studio").json) | actions_of(
         reaper("iam", "--for", "coverage").json
     )
+
+
+def test_the_help_names_every_purpose(reaper):
+    said = " ".join(reaper("iam", "--help").out.split())
+    assert all(purpose in said for purpose in PURPOSES)
 
 
 def test_by_default_what_the_preset_needs(reaper, own_home, monkeypatch):
