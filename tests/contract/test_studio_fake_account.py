@@ -104,6 +104,25 @@ async def test_an_endpoint_tells_its_instances_and_goes(studio: Studio, clock: F
     assert (await refused(missing))[1].startswith("Could not find endpoint configuration")
 
 
+async def test_an_endpoint_tells_its_queue_its_components_and_its_changes(studio: Studio, aws: Aws) -> None:
+    studio.add_endpoint("queue").asynchronous = True
+    host = studio.add_endpoint("host")
+    host.components += ["one", "two"]
+    host.updated_at = T0 + hours(1)
+    elsewhere = studio.add_endpoint("elsewhere", region="eu-west-1")
+    elsewhere.components.append("far")
+    described = {
+        name: await aws("sagemaker", "describe_endpoint", EndpointName=name) for name in ("queue", "host")
+    }
+    assert ["AsyncInferenceConfig" in one for one in described.values()] == [True, False]
+    assert described["host"]["LastModifiedTime"] == T0 + hours(1)
+    listed = (await aws("sagemaker", "list_inference_components"))["InferenceComponents"]
+    assert {one["InferenceComponentName"]: one["EndpointName"] for one in listed} == {
+        "one": "host",
+        "two": "host",
+    }
+
+
 @pytest.mark.parametrize("kind", ["training", "processing", "transform"])
 async def test_a_job_runs_is_stopped_and_ends(kind: str, studio: Studio, clock: FakeClock, aws: Aws) -> None:
     word = f"{kind.capitalize()}Job"
