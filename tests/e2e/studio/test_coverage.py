@@ -9,6 +9,7 @@ import pytest
 from reaper import __version__
 from reaper.clients.studio.heartbeat import Heartbeat, read_heartbeat, write_heartbeat
 from reaper.testing.studio import Studio, resource_metadata, running_studio
+from tests.integration.studio.watching import made_models
 from tests.stories.daemons import command, daemon_process
 from tests.support.jupyter_server import wait_until
 
@@ -29,9 +30,18 @@ async def studio() -> AsyncIterator[Studio]:
         yield fake
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where trimmed service models are, made once."""
+    made = tmp_path_factory.mktemp("cache")
+    made_models(made / "reaper")
+    return str(made)
+
+
 @pytest.fixture
-def environ(studio: Studio, own_home) -> Mapping[str, str]:
-    return {"PATH": "/usr/bin:/bin", "HOME": str(own_home), **studio.environment}
+def environ(studio: Studio, own_home, cache: str) -> Mapping[str, str]:
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(own_home), "XDG_CACHE_HOME": cache}
+    return environment | studio.environment
 
 
 async def test_how_many_are_uncovered(environ, studio, own_home):
