@@ -236,15 +236,11 @@ def page(document: Mapping[str, Any], screen: Screen) -> Page:
     facts += [
         f"{totals[kind]} {kind}" for kind in ("uncovered", "unknown", "starting", "covered") if totals[kind]
     ]
-    shown.line(", ".join(facts), style="bold")
+    shown.line(", ".join(facts) if document["owners"] else _nothing(document), style="bold")
     for error in document["errors"]:
         shown.line(f"not seen: {error['where']}: {error['message']}", hanging=2, style="reap")
-    if not document["owners"]:
-        if not document["errors"]:
-            shown.line(f"there is no Studio domain in {', '.join(document['regions'])}")
-        return shown
     owners = sorted(document["owners"], key=lambda one: _WORST_FIRST.index(one["coverage"]))
-    if screen.width is None:
+    if owners and screen.width is None:
         shown.line()
         _table(shown, owners, now, placed=True)
         return shown
@@ -256,6 +252,13 @@ def page(document: Mapping[str, Any], screen: Screen) -> Page:
         here = [one for one in owners if (one["scope"], one["domain"]) == (scope, domain)]
         _table(shown, here, now, placed=False)
     return shown
+
+
+def _nothing(document: Mapping[str, Any]) -> str:
+    """Say why there is nobody to tell of."""
+    if document["errors"]:
+        return "nothing could be seen" if _sight(document) is Sight.NOTHING else "nobody could be seen"
+    return f"there is nobody in a Studio domain of {', '.join(document['regions'])}"
 
 
 def _table(shown: Page, owners: Sequence[Mapping[str, Any]], now: datetime, *, placed: bool) -> None:

@@ -175,6 +175,13 @@ class TestWhatCanNotBeSeen:
         document = await seen(aws, studio, "eu-west-1", "us-east-1")
         assert [one["where"] for one in document["errors"]] == ["eu-west-1", "us-east-1"]
         assert "credentials have expired" in document["errors"][0]["message"]
+        text = page(document, Screen(width=None, color=False)).text()
+        assert text.startswith("nothing could be seen\nnot seen: eu-west-1: sagemaker ListDomains")
+
+    async def test_nothing_is_there(self, aws: Aws, studio: Studio) -> None:
+        document = await seen(aws, studio, "eu-west-1", "us-east-1")
+        text = page(document, Screen(width=None, color=False)).text()
+        assert text == "there is nobody in a Studio domain of eu-west-1, us-east-1\n"
 
     async def test_tags_that_may_not_be_read_are_one_error(self, aws: Aws, studio: Studio) -> None:
         for user in ("ann", "bob", "eve"):
