@@ -279,6 +279,8 @@ class Looking:
             log.warning("source failed", source=watch.name, error=poll.error)
         elif poll.complete and failing:
             log.info("source recovered", source=watch.name)
+        if poll.complete and poll.targets is None:  # another look need not have come so far
+            watch.notes &= set(collected.notes)
         for note in collected.notes:
             if note not in watch.notes:
                 watch.notes.add(note)

@@ -1,6 +1,7 @@
 """Looking: sources that fail, hang, come and go never hold up the others. In virtual time."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 import structlog.testing
@@ -180,3 +181,23 @@ async def test_a_bug_in_a_source_ends_the_daemon():
         async with rig.running():
             await passing(1)
     assert caught.group_contains(ZeroDivisionError, depth=1)
+
+
+async def test_a_note_is_told_once_and_gone_when_the_source_says_it_no_more():
+    class Noting(FakeSource):
+        notes: tuple[str, ...] = ("another reaper polls this server",)
+
+        async def collect(self, look):
+            return replace(await super().collect(look), notes=self.notes)
+
+    rig = Rig(sources=[source := Noting()])
+    rig.scene.add("k1", {"execution_state": idle(rig.now)})
+    with structlog.testing.capture_logs() as logs:
+        async with rig.running() as daemon:
+            await passing(150)
+            (watch,) = daemon.looking.watches.values()
+            assert watch.notes == {"another reaper polls this server"}
+            source.notes = ()
+            await passing(70)
+            assert watch.notes == set()
+    assert [entry["event"] for entry in logs].count("source noted") == 1
