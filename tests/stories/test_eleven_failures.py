@@ -18,12 +18,9 @@ OTHERS = ("f04-app", "f10-app", "kept-terminal", "w20-app")
 
 def test_failure_01_an_apps_timer_is_reset_while_it_has_sessions(classic: Classic):
     """There the timer runs from when an app was first seen empty, whatever opened since: closing is its end."""
+    assert classic.closed_at is not None, "its kernel was at work until then"
     (act,) = classic.started("f01-app")
     assert act.at >= classic.closed_at + TIMEOUT, "its last notebook was closed, so somebody was there"
-    assert act.due_at is not None
-    assert act.due_at - TIMEOUT >= classic.closed_at - TIMEOUT / 4, (
-        "the timer was reset then, not at a look long after"
-    )
     assert classic.reaped("f01-app"), "left alone, it goes"
 
 
