@@ -193,9 +193,8 @@ def _program() -> str:
 async def _play(directory: Path, journal: Path, console: Console, told: list[signal.Signals]) -> bool:
     """Play it; `told` gets the signal that ended it early."""
     _end_in_order(told)
-    console.print(
-        "Starting a Jupyter server with five kernels and five terminals, and a Studio user with two apps ..."
-    )
+    console.print("Starting a Jupyter server with five kernels and five terminals,")
+    console.print("and a SageMaker Studio user with two apps (on a fake of AWS) ...")
     async with AsyncExitStack() as stack:
         stages: list[Stage] = [
             await stack.enter_async_context(stage(directory / "host")),
