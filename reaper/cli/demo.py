@@ -33,8 +33,8 @@ from reaper.errors import ReaperError
 __all__ = ["play"]
 
 IDLE_TIMEOUT_S = 20
-AT_MOST_S = 70.0
-"""For the play itself; what is idle goes after about 25 s of it."""
+AT_MOST_S = 150.0
+"""For the play itself: what is idle goes after about 25 s of it, on a machine that does much else far later."""
 _COMING_UP_S = 40.0
 _WIDE = 120
 """Columns from which on there is room for what each of them does."""

@@ -49,8 +49,8 @@ class Actor:
     waits: bool = True
 
 
-COMPUTE = 'for _ in range(5_000): __import__("time").sleep(0.06); sum(i * i for i in range(400_000))'
-"""A third of a core, so that many fit on a small machine; for some minutes: if the demo is killed, nothing burns on."""
+COMPUTE = 'for _ in range(5_000): __import__("time").sleep(0.03); sum(i * i for i in range(400_000))'
+"""Half a core, so that several fit on a small machine; for some minutes: if the demo is killed, nothing burns on."""
 _CHILD = "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {!r}])"
 _LOOP = f"{sys.executable} -c '{COMPUTE}'"
 

@@ -123,7 +123,7 @@ async def test_cancelled_means_ended(script, tmp_path):
     telling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await telling
-    await gone(pids, expected=1)
+    await gone(pids, expected=1, waited_for=True)
 
 
 async def test_a_program_that_vanished_after_the_start(script):
@@ -160,12 +160,12 @@ def test_what_can_never_work_is_refused_at_the_start(address, says):
     assert "open" not in str(caught.value)
 
 
-async def gone(pids, expected):
-    """Wait until the processes named in a file are gone."""
+async def gone(pids, expected, *, waited_for=False):
+    """Wait until the processes named in a file are gone; `waited_for`: no zombies either, by the event loop."""
     found = [int(line) for line in pids.read_text().split()]
     assert len(found) == expected
     end = time.monotonic() + 10
-    while any(running(pid) for pid in found):
+    while any((psutil.pid_exists if waited_for else running)(pid) for pid in found):
         assert time.monotonic() < end, "a process is left"
         await asyncio.sleep(0.02)
 
