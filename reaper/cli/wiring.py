@@ -132,7 +132,6 @@ def _jupyter_options(settings: Settings) -> JupyterOptions:
         ignore_connections=jupyter.ignore_connections,
         terminal_output=jupyter.terminal_output == "activity",
         require_process_evidence=jupyter.require_process_evidence,
-        start_grace=settings.start_grace,
         thresholds=_thresholds(settings),
         metadata_file=settings.studio.metadata_file if PRESETS[preset].metadata else None,
     )

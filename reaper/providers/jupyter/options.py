@@ -1,7 +1,6 @@
 """Settings of the Jupyter provider."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -24,7 +23,6 @@ class JupyterOptions:
         ignore_connections: An open tab is not work.
         terminal_output: Whether a terminal's output counts as activity.
         require_process_evidence: Without process evidence nothing is idle.
-        start_grace: How long something new is left alone.
         thresholds: From when on a process is at work.
         metadata_file: Where SageMaker says in what the server runs; None: this is not SageMaker.
     """
@@ -37,6 +35,5 @@ class JupyterOptions:
     ignore_connections: bool = True
     terminal_output: bool = True
     require_process_evidence: bool = False
-    start_grace: timedelta = timedelta(minutes=5)
     thresholds: Thresholds = field(default_factory=Thresholds)
     metadata_file: Path | None = None
