@@ -271,8 +271,9 @@ async def _make_f11_again(play: Classic, cast: Cast) -> None:
         return cast.status("f11-app") == "Deleted"
 
     await patiently(deleted)
-    cast.app("f11-app")
-    play.made_again_at = utc_now()
+    if await deleted():  # else its test will say so
+        cast.app("f11-app")
+        play.made_again_at = utc_now()
 
 
 async def _all_gone(play: Classic, cast: Cast, server: StudioServer) -> bool:
