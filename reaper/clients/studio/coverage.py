@@ -135,6 +135,9 @@ def _app(seen: SeenApp, carriers: Sequence[_Carrier]) -> Covered:
 
 def _canvas(seen: SeenApp, carriers: Sequence[_Carrier]) -> Covered:
     """Judge a Canvas app: by a reaper of its owner that goes through SageMaker's API."""
+    if seen.app.instance_type == SYSTEM:
+        said = "reaper never ends what runs on a system instance"
+        return Covered(seen=seen, coverage=Coverage.BEYOND, reason=said)
     if not carriers:
         said = "its owner has no other app, where its reaper would be"
         return Covered(seen=seen, coverage=Coverage.UNCOVERED, reason=said)

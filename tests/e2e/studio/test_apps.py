@@ -8,12 +8,11 @@ import pytest
 from reaper.clients.studio.heartbeat import read_heartbeat
 from reaper.core.facts import ActionState
 from reaper.testing.studio import running_studio, running_studio_server
+from tests.stories.cells import SILENT
 from tests.stories.daemons import command, daemon_process, journaled
 from tests.support.jupyter_server import wait_until
 
 pytestmark = pytest.mark.xdist_group("studio")
-
-COMPUTE = "import time\nend = time.monotonic() + 600\nwhile time.monotonic() < end: sum(range(1000))"
 
 
 def environment(home: Path, folder: Path, metadata: Path, **more: str) -> dict[str, str]:
@@ -41,7 +40,7 @@ async def test_an_app_goes_after_its_kernels_and_one_at_work_stays(tmp_path, own
         async with running_studio_server(studio, tmp_path, ann, app_type="JupyterServer") as server:
             await server.open_notebook("idle.ipynb", idle)
             model = await server.open_notebook("busy.ipynb", busy)
-            await server.execute(model["kernel"]["id"], COMPUTE, wait=False)
+            await server.execute(model["kernel"]["id"], SILENT, wait=False)
             await server.open_terminal(None)  # the system's own: never touched
             environ = server.environment | environment(own_home, server.runtime_dir, server.metadata_file)
             environ |= {"PATH": "/usr/bin:/bin", "HOME": str(own_home)}

@@ -109,8 +109,10 @@ class TestCanvas:
     def test_not_by_nobody(self):
         assert judged(app("Canvas")).coverage is UNCOVERED
 
-    def test_it_costs_whatever_its_instance_is_called(self):
-        assert judged(app("Canvas", instance="system")).coverage is UNCOVERED
+    def test_on_a_system_instance_no_reaper_would_end_it(self):
+        """It costs all the same, and is told of; but a reaper there would not help."""
+        found = judged(app("Canvas", instance="system"), app("JupyterServer", beat(door="api")))
+        assert (found.coverage, found.reason) == (BEYOND, "reaper never ends what runs on a system instance")
 
 
 class TestWhatNeedsNoReaper:
