@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from reaper.config import Settings
     from reaper.plugins import Notice, Notifier
 
-__all__ = ["app", "document_of", "notice_of", "page", "regions_of", "without_regions_off"]
+__all__ = ["TOPIC", "app", "document_of", "notice_of", "page", "regions_of", "without_regions_off"]
 
 app = new_app()
 
 _ATTEMPTS = 6
 """How often a question is sent: many at once are throttled, and botocore waits longer each time."""
+
+TOPIC = "uncovered"
+"""Of the one message."""
 
 _MOST_TOLD = 30
 """So many are named in a message; `reaper coverage` names all."""
@@ -93,7 +96,7 @@ async def _looked(settings: "Settings", notifiers: Sequence["Notifier"], now: da
             if notice is not None:
                 await notifier.notify(notice)
         except NotifyError as error:
-            note(f"{notifier.address} was not told: {error}")
+            note(f"{notifier.address} was not told: {error}; 'reaper doctor' checks notifiers")
         finally:
             await notifier.close()
     return document
@@ -132,7 +135,9 @@ def _notifiers(settings: "Settings") -> tuple["Notifier", ...]:
 
     addresses = [address.get_secret_value() for address in settings.notify]
     if not addresses:
-        raise ConfigError("--notify has nobody to tell: REAPER_NOTIFY names no address")
+        raise ConfigError(
+            "--notify has nobody to tell: REAPER_NOTIFY names no address (command:/path, https://...)"
+        )
     return tuple(load("reaper.notifiers", scheme_of(one)).from_address(one) for one in addresses)
 
 
@@ -219,7 +224,7 @@ def notice_of(document: Mapping[str, Any], now: datetime, mode: str) -> "Notice 
         lines[_MOST_TOLD:] = [f"and {len(lines) - _MOST_TOLD} more"]
     lines += [f"not seen: {one['where']}: {one['message']}" for one in errors[:_MOST_TOLD]]
     return Notice(
-        topic="uncovered",
+        topic=TOPIC,
         at=now,
         subject=subject,
         text="\n".join([f"{subject}:", *lines]),

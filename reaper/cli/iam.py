@@ -129,5 +129,5 @@ def _purposes(given: list[str] | None, preset: str) -> list[str]:
     wanted = [one.strip() for text in given for one in text.split(",")]
     for one in wanted:
         if one not in PURPOSES:
-            raise UsageError(f"--for: {one!r} is none; there are: {there}")
+            raise UsageError(f"--for: {one!r} is no purpose; there are: {there}")
     return wanted

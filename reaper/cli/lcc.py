@@ -311,14 +311,17 @@ def _check_settings(variables: Mapping[str, str]) -> None:
     import tempfile
 
     from reaper.config import load_settings
-    from reaper.config.catalog import settings
+    from reaper.config.catalog import settings, suggest
     from reaper.errors import ConfigError
 
     known = {info.variable for info in settings().values()}
     known |= {f"{info.variable}_FILE" for info in settings().values() if info.credential} | {"REAPER_CONFIG"}
     files_there = {name for name in variables if name.endswith("_FILE") or name == "REAPER_CONFIG"}
     if unknown := sorted(files_there - known):
-        raise ConfigError(f"{unknown[0]}: there is no such setting")
+        near = suggest(unknown[0], sorted(known))
+        raise ConfigError(
+            f"--set {unknown[0]}: there is no such setting" + (f"; did you mean {near}?" if near else "")
+        )
     with tempfile.NamedTemporaryFile(suffix=".toml") as empty:
         here = {name: value for name, value in variables.items() if name not in files_there}
         here |= {"HOME": "/nonexistent", "REAPER_CONFIG": empty.name, "REAPER_PRESET": "jupyter"}

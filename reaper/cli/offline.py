@@ -97,7 +97,7 @@ async def recall(journal: Journal, now: datetime) -> Past:
     image = await journal.load()
     configured = [fact for fact in image.facts if isinstance(fact, ConfigLoaded)]
     ruleset = Ruleset.from_body(configured[-1].body, _build_rule) if configured else Ruleset()
-    world = World.restore(image, ruleset.guards.max_gap)
+    world = World.restore(image, ruleset.guards.max_gap, ruleset.guards.slow_gaps)
     return Past(journal=journal, world=world, ruleset=ruleset, now=now)
 
 

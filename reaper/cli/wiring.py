@@ -20,7 +20,7 @@ from reaper.journal import journal_at
 from reaper.plugins import Notifier, Provider, load
 from reaper.providers.jupyter import JupyterOptions
 
-__all__ = ["loaded", "open_daemon"]
+__all__ = ["loaded", "open_daemon", "silent_providers"]
 
 
 def loaded(settings: Settings, clock: Clock) -> Loaded:
@@ -31,6 +31,15 @@ def loaded(settings: Settings, clock: Clock) -> Loaded:
     """
     in_force = _InForce(settings)
     return _setup(settings, in_force), _providers(settings, clock, in_force), _notifiers(settings)
+
+
+def silent_providers(settings: Settings, clock: Clock) -> tuple[Provider, ...]:
+    """Make the providers of a command that looks once: they tell nobody that a reaper is here.
+
+    Raises:
+        ConfigError: A plugin can't be used.
+    """
+    return _providers(settings, clock, None)
 
 
 class _InForce:
@@ -66,13 +75,14 @@ async def open_daemon(settings: Settings) -> AsyncIterator[Daemon]:
         await journal.open(write=True)
         undo.push_async_callback(journal.close)
         image = await journal.load()
+        guards = setup.build_ruleset({}).guards
         daemon = Daemon(
             setup=setup,
             journal=journal,
             providers=providers,
             notifiers=notifiers,
             clock=clock,
-            world=World.restore(image, max_gap=3 * setup.poll_interval),
+            world=World.restore(image, guards.max_gap, guards.slow_gaps),
             memos=image.memos,
         )
         undo.pop_all()
@@ -106,7 +116,7 @@ def _setup(settings: Settings, in_force: _InForce) -> Setup:
     )
 
 
-def _providers(settings: Settings, clock: Clock, in_force: _InForce) -> tuple[Provider, ...]:
+def _providers(settings: Settings, clock: Clock, in_force: "_InForce | None") -> tuple[Provider, ...]:
     found: list[Provider] = [load("reaper.providers", "jupyter")(_jupyter_options(settings), clock)]
     if settings.provenance.preset == "studio":
         found.append(load("reaper.providers", "studio")(_studio_options(settings, in_force), clock))
@@ -137,7 +147,7 @@ def _jupyter_options(settings: Settings) -> JupyterOptions:
     )
 
 
-def _studio_options(settings: Settings, in_force: _InForce) -> Any:
+def _studio_options(settings: Settings, in_force: "_InForce | None") -> Any:
     from reaper.providers.studio import StudioOptions
 
     jupyter = settings.jupyter
@@ -151,7 +161,7 @@ def _studio_options(settings: Settings, in_force: _InForce) -> Any:
         runtime_dirs=jupyter.runtime_dirs,
         aws_interval=settings.aws.poll_interval,
         thresholds=_thresholds(settings),
-        standing=in_force.standing,
+        standing=None if in_force is None else in_force.standing,
     )
 
 

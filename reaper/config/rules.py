@@ -38,6 +38,7 @@ def build_ruleset(settings: Settings, overrides: Mapping[str, str] | None = None
             start_grace=settings.start_grace,
             apply_grace=settings.apply_grace,
             max_gap=_LOOKS * settings.poll_interval,
+            slow_gaps=_slow_gaps(settings),
             quiet_hours=settings.quiet_hours,
         ),
         budgets=tuple(
@@ -52,6 +53,12 @@ def build_ruleset(settings: Settings, overrides: Mapping[str, str] | None = None
             for table in settings.budgets
         ),
     )
+
+
+def _slow_gaps(settings: Settings) -> dict[str, timedelta]:
+    """Give the gap that evidence of AWS bridges: AWS is asked more seldom than a server of this host."""
+    gap = _LOOKS * max(settings.poll_interval, settings.aws.poll_interval)
+    return {"sagemaker:": gap, "studio:": gap}
 
 
 def policies(settings: Settings, idle_timeout: timedelta) -> tuple[PolicySpec, ...]:

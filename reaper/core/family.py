@@ -10,6 +10,7 @@ from datetime import datetime
 
 from reaper.core.assess import assess
 from reaper.core.history import History, Run, later
+from reaper.core.image import SourceState
 from reaper.core.model import Activity, ResourceKey
 from reaper.core.world import World
 
@@ -56,8 +57,12 @@ class Families:
         ]
         return [*own, *stray]
 
+    def before(self, history: History) -> list[History]:
+        """Give what must be gone before a resource goes: what lives in it, and its siblings that it follows. Pure."""
+        return [*self.of(history), *self._kin(history)]
+
     def below(self, history: History) -> list[History]:
-        """Give all that lives, or may live, in a resource and in what lives in it, deepest first. Pure."""
+        """Give all that must be gone before a resource goes, and before that in turn, deepest first. Pure."""
         return self._below(history, {history.ref.key})
 
     def children_first(self) -> list[History]:
@@ -67,18 +72,18 @@ class Families:
         if not any(parents.values()) and not any(history.resource.children_from for history in live.values()):
             return list(live.values())
 
-        def order(history: History) -> tuple[int, bool]:
+        def order(history: History) -> tuple[int, bool, bool]:
             steps, parent = 0, history.resource.parent_key
             while parent is not None and steps < len(parents):
                 steps, parent = steps + 1, parents.get(parent)
-            return -steps, bool(history.resource.children_from)
+            return -steps, bool(history.resource.follows), bool(history.resource.children_from)
 
         return sorted(live.values(), key=order)
 
     def _below(self, history: History, seen: set[ResourceKey]) -> list[History]:
         """`seen` stops things that claim to live in each other."""
         found: list[History] = []
-        for child in self.of(history):
+        for child in self.before(history):
             if child.ref.key not in seen:
                 seen.add(child.ref.key)
                 found.extend(self._below(child, seen))
@@ -100,12 +105,18 @@ class Families:
             return None
         parent = self.world.live.get(resource.parent_key)
         left_at = parent.children_active_at if parent is not None else None
-        kin = [
+        kin = self._kin(history)
+        return _said(history, SIBLINGS, kin, left_at) if kin or left_at is not None else None
+
+    def _kin(self, history: History) -> list[History]:
+        resource = history.resource
+        if not resource.follows or resource.parent_key is None:
+            return []
+        return [
             other
             for other in self.children.get(resource.parent_key, ())
             if other.ref.kind in resource.follows and other.ref != history.ref
         ]
-        return _said(history, SIBLINGS, kin, left_at) if kin or left_at is not None else None
 
 
 def _unseen(history: History, world: World, now: datetime) -> Run | None:
@@ -113,17 +124,17 @@ def _unseen(history: History, world: World, now: datetime) -> Run | None:
     prefix = history.resource.children_from
     if not prefix:
         return None
-    states = [state for name, state in world.sources.items() if name.startswith(prefix)]
+    states = _telling(world, prefix, now)
     if not states:
         said = f"what lives in it can't be seen: there is no source {prefix}"
         return _run(history, CHILDREN, Activity.UNKNOWN, said, held_since=history.first_seen_at)
-    for state in states:
+    for name, state in states.items():
         poll = state.last
         if not poll.complete:
             said = f"what lives in it can't be seen: {poll.error or 'the last look was incomplete'}"
             since = state.since_complete[0].started_at
             return _run(history, CHILDREN, Activity.UNKNOWN, said, held_since=since)
-        if now - poll.started_at > world.max_gap:
+        if now - poll.started_at > world.gap(name):
             said = f"what lives in it was last seen at {poll.started_at:%F %T}Z"
             return _run(history, CHILDREN, Activity.UNKNOWN, said, held_since=poll.started_at)
     return None
@@ -131,8 +142,25 @@ def _unseen(history: History, world: World, now: datetime) -> Run | None:
 
 def seen_since(world: World, prefix: str, at: datetime) -> bool:
     """Tell whether every source of children was read completely since an instant. Pure."""
-    polls = [state.last for name, state in world.sources.items() if name.startswith(prefix)]
+    polls = [state.last for state in _telling(world, prefix, at).values()]
     return bool(polls) and all(poll.complete and poll.started_at >= at for poll in polls)
+
+
+def _telling(world: World, prefix: str, now: datetime) -> dict[str, SourceState]:
+    """Give the sources that can tell of children: not those that have ended, of which nothing is left.
+
+    One has ended whose last look, a complete one, found nothing and is long ago: while it is there it is looked at.
+    """
+    return {
+        name: state
+        for name, state in world.sources.items()
+        if name.startswith(prefix)
+        and not (
+            state.last.complete
+            and not world.inhabited(name)
+            and now - state.last.started_at > world.gap(name)
+        )
+    }
 
 
 def _said(history: History, signal: str, kin: Sequence[History], left_at: datetime | None) -> Run:

@@ -110,7 +110,7 @@ def _start_grace(c: Candidate) -> Veto | None:
 
 
 def _stale_evidence(c: Candidate) -> Veto | None:
-    if c.now - c.history.last_seen_at <= c.ruleset.guards.max_gap:
+    if c.now - c.history.last_seen_at <= c.ruleset.guards.gap(c.history.source):
         return None
     return Veto(
         guard="stale_evidence",
@@ -130,7 +130,7 @@ def _incomplete_poll(c: Candidate) -> Veto | None:
 
 def _active_child(c: Candidate) -> Veto | None:
     kept = []
-    for child in c.families.of(c.history):
+    for child in c.families.before(c.history):
         state = c.kept.get(child.ref.key, c)
         if state is None or (state == ONLY_SHOWN and c.enforced):
             kept.append(child)

@@ -4,13 +4,14 @@ Nothing here reads older rows again: each signal keeps its newest run of equal e
 all runs before it, the one figure decisions need, the latest activity.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from reaper.core.facts import LedgerEntry, NoticeGiven, PolicyApplied
 from reaper.core.model import Activity, Observation, Resource, ResourceRef
 
-__all__ = ["History", "Run"]
+__all__ = ["History", "Run", "gap_of"]
 
 
 @dataclass(slots=True, kw_only=True, unsafe_hash=True)
@@ -215,6 +216,17 @@ class History:
     def started_at(self) -> datetime:
         """Give when this life began, or when it was first seen where no source knows. Pure."""
         return self.resource.started_at or self.first_seen_at
+
+
+def gap_of(source: str, usual: timedelta, slow: Mapping[str, timedelta]) -> timedelta:
+    """Give the longest gap between two looks at a source that its evidence bridges. Pure.
+
+    Args:
+        source: Its name.
+        usual: That of sources in general.
+        slow: That of sources that are looked at more seldom, by the beginning of their names.
+    """
+    return next((gap for prefix, gap in slow.items() if source.startswith(prefix)), usual)
 
 
 def later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -1,4 +1,4 @@
-"""What the world and a journal exchange: what a look changed, to be written, and the state as it is read back. Pure."""
+"""Parts of the world: what is known of a source, what a look changed, and the state that a journal gives back. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from reaper.core.facts import Fact
 from reaper.core.history import History, Run
 from reaper.core.model import Poll, Resource, ResourceKey, ResourceRef
 
-__all__ = ["Delta", "Image", "Life"]
+__all__ = ["Delta", "Image", "Life", "SourceState"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +58,18 @@ class Delta:
     extended: list[tuple[ResourceRef, str]] = field(default_factory=list)
     seen: set[ResourceKey] = field(default_factory=set)
     facts: list[Fact] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class SourceState:
+    """What is known of a source itself.
+
+    Attributes:
+        last: The latest look.
+        last_complete_at: When the latest complete look started; None: never.
+        since_complete: The incomplete looks since then, oldest first.
+    """
+
+    last: Poll
+    last_complete_at: datetime | None = None
+    since_complete: list[Poll] = field(default_factory=list)

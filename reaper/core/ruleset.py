@@ -15,7 +15,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from reaper.core.codec import from_json, to_json
-from reaper.core.history import History
+from reaper.core.history import History, gap_of
 from reaper.core.model import Resource
 from reaper.core.verdict import Finding
 
@@ -221,8 +221,13 @@ class Guards:
     start_grace: timedelta = timedelta(minutes=5)
     apply_grace: timedelta = timedelta(minutes=10)
     max_gap: timedelta = timedelta(minutes=3)
+    slow_gaps: Mapping[str, timedelta] = field(default_factory=dict)
     clock_jump_grace: timedelta = timedelta(minutes=10)
     quiet_hours: tuple[QuietHours, ...] = ()
+
+    def gap(self, source: str) -> timedelta:
+        """Give how old the evidence of a source may be, and how long a gap between two looks it bridges. Pure."""
+        return gap_of(source, self.max_gap, self.slow_gaps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

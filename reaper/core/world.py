@@ -5,6 +5,7 @@ daemon and a replay of the past build the same state from the journal (`World.re
 input or output.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -24,11 +25,11 @@ from reaper.core.facts import (
     Resumed,
     SettingChanged,
 )
-from reaper.core.history import History, Run, later
-from reaper.core.image import Delta, Image
+from reaper.core.history import History, Run, gap_of, later
+from reaper.core.image import Delta, Image, SourceState
 from reaper.core.model import Collected, Hold, Observation, Poll, Resource, ResourceKey, ResourceRef
 
-__all__ = ["SourceState", "World"]
+__all__ = ["World"]
 
 _BUDGET_MEMORY = timedelta(days=1)  # ruleset.LONGEST_WINDOW
 _HOLD_DRIFT = timedelta(seconds=30)
@@ -42,26 +43,12 @@ _TOUCHED = (ActionState.STARTED, ActionState.SUCCEEDED, ActionState.UNKNOWN)
 
 
 @dataclass(slots=True, kw_only=True)
-class SourceState:
-    """What is known of a source itself.
-
-    Attributes:
-        last: The latest look.
-        last_complete_at: When the latest complete look started; None: never.
-        since_complete: The incomplete looks since then, oldest first.
-    """
-
-    last: Poll
-    last_complete_at: datetime | None = None
-    since_complete: list[Poll] = field(default_factory=list)
-
-
-@dataclass(slots=True, kw_only=True)
 class World:
     """Everything known now.
 
     Attributes:
         max_gap: Longest gap between two looks that a run of evidence is extended over (3 x poll interval).
+        slow_gaps: The same of sources that are looked at more seldom, by the beginning of their names.
         seq: Number of the last batch folded in.
         polls: Looks so far, over the journal's life.
         last_poll_id: The highest poll id so far.
@@ -77,6 +64,7 @@ class World:
     """
 
     max_gap: timedelta = timedelta(minutes=3)
+    slow_gaps: Mapping[str, timedelta] = field(default_factory=dict)
     seq: int = 0
     polls: int = 0
     last_poll_id: int = 0
@@ -92,9 +80,17 @@ class World:
     _by_source: dict[str, set[ResourceKey]] = field(default_factory=dict)
 
     @classmethod
-    def restore(cls, image: Image, max_gap: timedelta) -> "World":
+    def restore(
+        cls, image: Image, max_gap: timedelta, slow_gaps: Mapping[str, timedelta] | None = None
+    ) -> "World":
         """Build the state that a journal describes."""
-        world = cls(max_gap=max_gap, seq=image.seq, polls=image.polls, last_poll_id=image.last_poll_id)
+        world = cls(
+            max_gap=max_gap,
+            slow_gaps=slow_gaps or {},
+            seq=image.seq,
+            polls=image.polls,
+            last_poll_id=image.last_poll_id,
+        )
         for name, polls in image.polls_by_source.items():
             for poll in polls:
                 world._note_poll(poll)
@@ -117,6 +113,10 @@ class World:
             world._settle(history)
         return world
 
+    def gap(self, source: str) -> timedelta:
+        """Give the longest gap between two looks at a source that its evidence bridges. Pure."""
+        return gap_of(source, self.max_gap, self.slow_gaps)
+
     def children(self) -> dict[ResourceKey, list[History]]:
         """Group what lives in something else by its parent. Pure."""
         families: dict[ResourceKey, list[History]] = {}
@@ -125,6 +125,10 @@ class World:
             if parent is not None:
                 families.setdefault(parent, []).append(history)
         return families
+
+    def inhabited(self, source: str) -> bool:
+        """Tell whether anything that a source saw last is alive. Pure."""
+        return bool(self._by_source.get(source))
 
     def holds_on(self, ref: ResourceRef, now: datetime) -> list[Hold]:
         """Give the holds that protect a resource at this instant. Pure."""
@@ -150,6 +154,7 @@ class World:
             What changed, for the journal. Facts in it are folded in already.
         """
         delta, poll = Delta(), collected.poll
+        gap = self.gap(poll.source)
         before = self.sources.get(poll.source)
         previous = before.last.started_at if before else None
         self._note_poll(poll)
@@ -159,7 +164,7 @@ class World:
         for observation in collected.observations:
             # A look's observations mostly share the very ref of their resource: no need to compare it.
             history = seen.get(id(observation.ref)) or self._life(observation.ref)
-            self._fold(observation, history, poll, previous, delta)
+            self._fold(observation, history, poll, previous, gap, delta)
         self._absent(collected, delta)
         self._leave(poll, delta)
         self._source_holds(collected, delta)
@@ -268,17 +273,18 @@ class World:
         history: History | None,
         poll: Poll,
         previous: datetime | None,
+        gap: timedelta,
         delta: Delta,
     ) -> None:
         if history is None:
             msg = f"observation of {observation.ref}, which is not among the look's resources"
             raise ValueError(msg)
         run, at = history.runs.get(observation.signal), poll.started_at
-        if run is not None and run.continued_by(observation, at, previous, self.max_gap):
+        if run is not None and run.continued_by(observation, at, previous, gap):
             history.runs[observation.signal] = run.extended(at)
             delta.extended.append((history.ref, observation.signal))
             return
-        opened = Run.opened_by(observation, at, run, self.max_gap)
+        opened = Run.opened_by(observation, at, run, gap)
         history.runs[observation.signal] = opened
         delta.opened.append((history.ref, opened))
 
@@ -297,11 +303,10 @@ class World:
                 delta.gone.append(history)
 
     def _leave(self, poll: Poll, delta: Delta) -> None:
-        """Tell parents what is gone from them."""
+        """Tell parents what is gone from them; where nobody knows in what it lived, all in which it may have."""
         for child in delta.gone:
-            key, action = child.resource.parent_key, child.action
-            parent = self.live.get(key) if key is not None else None
-            if parent is not None:
+            action = child.action
+            for parent in self._parents(child):
                 left = ChildLeft(
                     at=poll.started_at,
                     ref=parent.ref,
@@ -310,6 +315,17 @@ class World:
                     reaped=action is not None and action.state in _TOUCHED,
                 )
                 delta.facts.append(left)
+
+    def _parents(self, child: History) -> list[History]:
+        key = child.resource.parent_key
+        if key is not None:
+            parent = self.live.get(key)
+            return [] if parent is None else [parent]
+        return [
+            other
+            for other in self.live.values()
+            if other.resource.children_from and child.source.startswith(other.resource.children_from)
+        ]
 
     def _source_holds(self, collected: Collected, delta: Delta) -> None:
         poll = collected.poll

@@ -16,7 +16,7 @@ from reaper.clock import Clock
 from reaper.core.budget import Spending
 from reaper.core.decide import Decision, decide_one
 from reaper.core.facts import ActionState, LedgerEntry
-from reaper.core.family import seen_since
+from reaper.core.family import Families, seen_since
 from reaper.core.model import ResourceRef
 from reaper.core.plan import limited
 from reaper.core.verdict import Verdict
@@ -186,6 +186,8 @@ class Acting:
             decision = decision if veto is None else limited(decision, veto)
         if not decision.to_act or decision.action != planned.action:
             return f"the fresh look says {decision.verdict.value}: {decision.reason.prose}"
+        if Families(world=world, children=world.children(), now=now).before(history):
+            return "something that goes before it is still there"
         if not decision.enforced and not approved:
             return "it is a dry run now"
         policy = self._rules.ruleset.policy(decision.policy or "")

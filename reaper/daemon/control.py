@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from reaper import __version__
@@ -10,6 +10,7 @@ from reaper.core.codec import from_json, instant_from_text, to_json
 from reaper.core.decide import Decision, decide_one
 from reaper.core.durations import format_duration, parse_duration
 from reaper.core.facts import Fact, HoldPlaced, HoldReleased, LedgerEntry, Paused, Resumed, SettingChanged
+from reaper.core.family import Families
 from reaper.core.history import History
 from reaper.core.model import Hold, HoldMatcher, ResourceRef
 from reaper.core.naming import qualified, resolve
@@ -23,6 +24,7 @@ from reaper.core.report import (
     status_head,
     status_rows,
 )
+from reaper.daemon.acting import Outcome
 from reaper.daemon.loop import Daemon
 from reaper.daemon.past import explain_gone
 from reaper.errors import ConfigError, ControlError, UsageError
@@ -132,7 +134,7 @@ class DaemonControl:
                 outcomes[ref] = ("abandoned", "it is being acted on already")
             else:
                 decisions.append(decision)
-        for ref, state, detail in await self._daemon.acting.reap(decisions, approved=True):
+        for ref, state, detail in await self._reap_in_order(decisions):
             outcomes[ref] = (state, detail)
         self._daemon.poke()
         return {
@@ -144,6 +146,24 @@ class DaemonControl:
                 for ref, action in items
             ],
         }
+
+    async def _reap_in_order(self, approved: Sequence[Decision]) -> list[Outcome]:
+        """Carry out what was approved: what lives in something goes first, and that is decided on anew then."""
+        outcomes: list[Outcome] = []
+        left = list(approved)
+        while left:
+            world = self._daemon.world
+            families = Families(world=world, children=world.children(), now=self._daemon.clock.now())
+            keys = {one.ref.key for one in left}
+            ready = [
+                one
+                for one in left
+                if (history := world.live.get(one.ref.key)) is None
+                or not any(other.ref.key in keys for other in families.below(history))
+            ]
+            outcomes += await self._daemon.acting.reap(ready or left, approved=True)
+            left = [one for one in left if one not in (ready or left)]
+        return outcomes
 
     def holds(self) -> dict[str, object]:
         """Give the holds in force."""

@@ -288,7 +288,7 @@ class Daemon:
             self.spawn(self._reap(group))
 
     def _to_reap(self, the_plan: Plan) -> list[Decision]:
-        """Give what is to be acted on now: earnest, childless (what lives in it goes first), not in hand."""
+        """Give what is to be acted on now: earnest, not in hand, and all that goes before it is gone."""
         if not self.recorder.healthy:
             return []
         families = Families(world=self.world, children=self.world.children(), now=the_plan.at)
@@ -296,7 +296,7 @@ class Daemon:
             item.decision
             for item in the_plan.items
             if not item.dry_run
-            and not families.of(self.world.live[item.decision.ref.key])
+            and not families.before(self.world.live[item.decision.ref.key])
             and not self.acting.claimed(item.decision.ref)
         ]
 

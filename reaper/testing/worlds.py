@@ -6,7 +6,8 @@ from functools import cache
 from typing import Any, TypeVar
 
 from reaper.core.history import Run
-from reaper.core.world import SourceState, World
+from reaper.core.image import SourceState
+from reaper.core.world import World
 
 __all__ = ["as_it_stands", "differences", "lasting"]
 

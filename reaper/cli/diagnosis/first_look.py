@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 
-from reaper.cli.wiring import loaded
+from reaper.cli.wiring import silent_providers
 from reaper.clients.jupyter import runtime_dirs
 from reaper.clock import SystemClock
 from reaper.config import Settings
@@ -26,7 +26,7 @@ def look(settings: Settings) -> First:
     Raises:
         ConfigError: A provider can't be made from the settings.
     """
-    return asyncio.run(_look(loaded(settings, SystemClock())[1]))
+    return asyncio.run(_look(silent_providers(settings, SystemClock())))
 
 
 def places(settings: Settings) -> Sequence[str]:

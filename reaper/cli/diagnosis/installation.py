@@ -6,6 +6,7 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 
 from reaper import __version__
@@ -18,6 +19,8 @@ __all__ = ["clock", "configuration", "daemon", "holder", "journal", "socket", "s
 
 _BIG_JOURNAL = 500 * 1024 * 1024
 """Bytes: what 200 resources a minute for 30 days stay under."""
+_UNITS = ("reaper", "reaper-host", "reaper-lifecycle")
+"""Those that are shipped, and the one that a lifecycle script makes."""
 _SYSTEMD = Path("/run/systemd/system")
 """Is there where systemd is the init system (sd_booted(3))."""
 
@@ -218,8 +221,8 @@ def systemd(_patient: Patient) -> Iterator[Finding]:
     if not _SYSTEMD.is_dir() or shutil.which("systemctl") is None:
         return
     wanted = "LoadState,ActiveState,SubState,Result,NRestarts,UnitFileState"
-    for scope in ([], ["--user"]):
-        command = ["systemctl", *scope, "show", "reaper.service", f"--property={wanted}"]
+    for scope, name in product(([], ["--user"]), _UNITS):
+        command = ["systemctl", *scope, "show", f"{name}.service", f"--property={wanted}"]
         try:
             told = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout
         except (OSError, subprocess.TimeoutExpired):
@@ -228,17 +231,17 @@ def systemd(_patient: Patient) -> Iterator[Finding]:
         if unit.get("LoadState") != "loaded":
             continue
         state = f"{unit.get('ActiveState')} ({unit.get('SubState')}), {unit.get('UnitFileState') or 'not enabled'}"
-        text = f"{'user unit ' if scope else ''}reaper.service is {state}"
+        text = f"{'user unit ' if scope else ''}{name}.service is {state}"
         restarts = int(unit.get("NRestarts") or 0)
         if restarts:
             text += f", restarted {restarts} times"
         if unit.get("ActiveState") == "failed" or unit.get("Result") not in ("success", "", None):
-            yield Finding(name="systemd", level="fail", text=text, advice="journalctl -u reaper -n 50")
+            yield Finding(name="systemd", level="fail", text=text, advice=f"journalctl -u {name} -n 50")
         else:
             level = "ok" if unit.get("ActiveState") == "active" else "warn"
             yield Finding(
                 name="systemd",
                 level=level,
                 text=text,
-                advice=None if level == "ok" else "systemctl start reaper",
+                advice=None if level == "ok" else f"systemctl start {name}",
             )

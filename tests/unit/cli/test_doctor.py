@@ -8,6 +8,9 @@ import pytest
 
 from reaper.cli import diagnosis
 from reaper.cli.diagnosis import Patient, examine
+from reaper.cli.wiring import loaded, silent_providers
+from reaper.clock import SystemClock
+from reaper.config import load_settings
 from reaper.core.codec import to_json
 from reaper.errors import ControlError
 from tests.unit.cli.test_with_daemon import valid
@@ -196,15 +199,35 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch, no_daemon):
         ("LoadState=not-found\nActiveState=inactive\nSubState=dead", None),
     ],
 )
-def test_the_units_state(monkeypatch, no_daemon, tmp_path, told, level):
+@pytest.mark.parametrize("unit", ["reaper", "reaper-host", "reaper-lifecycle"])
+def test_the_units_state(monkeypatch, no_daemon, tmp_path, told, level, unit):
     bin_ = tmp_path / "bin"
     bin_.mkdir()
     fake = bin_ / "systemctl"
     fake.write_text(
-        f"#!/bin/sh\ncase \"$*\" in *--user*) echo LoadState=not-found;; *) cat <<'E'\n{told}\nE\n;; esac\n"
+        '#!/bin/sh\ncase "$*" in *--user*) echo LoadState=not-found;; '
+        f"*' {unit}.service '*) cat <<'E'\n{told}\nE\n;; *) echo LoadState=not-found;; esac\n"
     )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
     monkeypatch.setattr(diagnosis.installation, "_SYSTEMD", tmp_path)
-    levels = [one for one, _ in found(Patient(environ=os.environ, now=NOW), "systemd")]
-    assert levels == ([] if level is None else [level])
+    findings = found(Patient(environ=os.environ, now=NOW), "systemd")
+    assert [one for one, _ in findings] == ([] if level is None else [level])
+    assert all(f"{unit}.service is " in text for _, text in findings)
+
+
+async def test_its_own_look_tells_nobody_that_a_reaper_is_here(tmp_path):
+    """'reaper coverage' would believe in a heartbeat for three hours."""
+    metadata = tmp_path / "resource-metadata.json"
+    metadata.write_text("{}")
+    environ = {
+        "HOME": str(tmp_path),
+        "REAPER_PRESET": "studio",
+        "REAPER_STUDIO__METADATA_FILE": str(metadata),
+    }
+    _, studio = silent_providers(load_settings(environ), SystemClock())
+    _, daemons, _ = loaded(load_settings(environ), SystemClock())
+    assert studio._options.standing is None  # type: ignore[attr-defined]
+    assert daemons[1]._options.standing is not None  # type: ignore[attr-defined]
+    for provider in (studio, *daemons):
+        await provider.close()

@@ -51,8 +51,8 @@ def test_no_more_than_the_ceiling(reaper, monkeypatch):
     ("arguments", "said"),
     [
         ([], "the preset here is jupyter, which needs nothing of AWS: name --for, of studio"),
-        (["--for", "fleet"], "--for: 'fleet' is none; there are: studio"),
-        (["--for", "studio,"], "--for: '' is none"),
+        (["--for", "fleet"], "--for: 'fleet' is no purpose; there are: studio"),
+        (["--for", "studio,"], "--for: '' is no purpose"),
         (["--for", "studio", "--account", "12"], "--account: '12' is not twelve digits"),
         (["--for", "studio", "--region", "*"], "--region: '*' is not a region's name"),
         (["--for", "studio", "--domain", "one"], "--domain: 'one' is not a Studio domain's id"),

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+from reaper.core.batch import fold_look
 from reaper.core.decide import Decision, decide, decide_one
 from reaper.core.facts import ActionState, LedgerEntry
-from reaper.core.model import ResourceKey
+from reaper.core.family import seen_since
+from reaper.core.model import Collected, Poll, ResourceKey
 from reaper.core.plan import plan
 from reaper.core.verdict import Reason, Verdict
 from reaper.core.world import World
@@ -203,3 +205,52 @@ def test_idle_children_say_nothing_of_an_app_of_which_a_look_brought_nothing():
     studio.scene.say("app", "studio.app", status=None)
     app = studio.look(minutes(1)).decisions()["app"]
     assert says(app) == (Verdict.UNKNOWN, Reason.EVIDENCE_LOST)
+
+
+def test_a_server_that_has_ended_keeps_nothing_unknown():
+    """Somebody had a second Jupyter server for an hour: it is not looked at again, and tells of nothing any more."""
+    studio = Studio().look()
+    other = Poll(id=99, source="fake:other", started_at=T0, finished_at=T0, complete=True)
+    fold_look(studio.builder.world, Collected(poll=other))
+    assert not seen_since(studio.builder.world, "fake:", T0 + minutes(1)), "it may only be late"
+    for _ in range(10):
+        studio.look(minutes(1))
+    app = studio.decisions()["app"]
+    assert says(app) == (Verdict.REAP, Reason.IDLE)
+    assert seen_since(studio.builder.world, "fake:", studio.now)
+
+
+def test_what_may_have_lived_in_any_app_was_activity_in_all_of_them_when_it_left():
+    studio = Studio().kernel("stray", active(), parent=None).look()
+    studio.scene.remove("stray")
+    app = studio.look(minutes(1)).decisions()["app"]
+    assert says(app) == (Verdict.WAIT, Reason.IDLE_NOT_LONG_ENOUGH)
+    assert app.since == T0 + minutes(1)
+
+
+def test_an_image_terminal_stays_while_a_kernel_session_is_left():
+    studio = Studio().kernel("k", idle(T0 - hours(3))).terminal("t", hours(3)).look()
+    only = rules(policy("terminals", kind="jupyter.terminal", timeout=LIMIT))
+    studio.builder.apply(only, studio.now)
+    terminal = studio.decisions(only)["t"]
+    assert says(terminal) == (Verdict.REAP, Reason.ACTIVE_CHILD)
+    assert not terminal.to_act
+    one = decide_one(studio.builder.world, only, studio.now, terminal.ref)
+    assert one is not None
+    assert one.reason is Reason.ACTIVE_CHILD, "asked alone, it says the same"
+
+
+def test_a_source_that_is_looked_at_seldom_is_not_stale_between_two_looks():
+    studio = Studio(children_from="")
+    studio.builder.world.slow_gaps = {"fake:": minutes(15)}
+    slow = rules(
+        policy("apps", kind="studio.app", action="delete", timeout=LIMIT), slow_gaps={"fake:": minutes(15)}
+    )
+    studio.look().builder.apply(slow, studio.now)
+    studio.look(minutes(5))
+    (run,) = studio.builder.world.live[studio.app].runs.values()
+    assert run.looks == 2, "one row of the journal"
+    studio.now += minutes(4)
+    assert studio.decisions(slow)["app"].to_act
+    studio.now += minutes(12)
+    assert studio.decisions(slow)["app"].reason is Reason.STALE_EVIDENCE

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from reaper.core.codec import to_json
+from reaper.core.facts import ActionState
+from reaper.core.ruleset import Mode
 from reaper.daemon.control import DaemonControl
-from reaper.errors import ControlError, UsageError
+from reaper.errors import ActionDenied, ControlError, UsageError
 from reaper.plugins import Caller
-from reaper.testing import hours, idle, minutes
+from reaper.testing import T0, FakeSource, Scene, hours, idle, minutes, policy, rules
 from tests.unit.daemon.rig import Rig, passing
 
 pytestmark = pytest.mark.looptime
@@ -74,3 +76,33 @@ async def test_a_plan_lasts_a_day_whatever_it_says_of_itself(made, says):
         changed = {**document, "at": to_json(rig.now + made), "expires_at": to_json(rig.now + hours(999))}
         with pytest.raises(ControlError, match=says):
             await control.apply(changed, ADA)
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["done", "failed"])
+async def test_an_approved_plan_ends_what_lives_in_an_app_first(fails):
+    apps = FakeSource(scene=Scene("studio:one", kind="studio.app", scope="1/eu"))
+    jupyter = FakeSource(scene=Scene("jupyter:one"))
+    apps.scene.add("app", {"status": idle(T0 - hours(5), "InService")}, children_from="jupyter:")
+    jupyter.scene.add("k", {"execution_state": idle(T0 - hours(4))}, parent=apps.scene.key("app"))
+    if fails:
+        jupyter.outcomes.append(ActionDenied("403 Forbidden"))
+    rig = Rig(
+        sources=[apps, jupyter],
+        ruleset=rules(
+            policy("kernels"), policy("apps", kind="studio.app", action="delete"), mode=Mode.DRY_RUN
+        ),
+    )
+    async with rig.running() as daemon:
+        await passing(90)
+        control = DaemonControl(daemon)
+        document: dict[str, Any] = await control.plan()
+        assert [item["id"] for item in document["items"]] == ["k", "app"]
+        done: dict[str, Any] = await control.apply(document, ADA)
+        outcomes = {item["id"]: item["outcome"] for item in done["items"]}
+        started = [e.ref.id for e in await rig.ledger() if e.state is ActionState.STARTED]
+    if fails:
+        assert outcomes == {"k": "failed", "app": "abandoned"}
+        assert started == ["k"]
+    else:
+        assert outcomes == {"k": "succeeded", "app": "succeeded"}
+        assert started == ["k", "app"]
