@@ -33,7 +33,8 @@ _GROUPS: dict[str, tuple[str, str]] = {
         "Providers",
         (
             "A family of resources, named after the first part of its kinds. A class that gives a `Provider`. This "
-            "version starts the provider `jupyter` alone; the kinds that others declare can be named in policies."
+            "version starts its own alone: `jupyter`, `studio` with that preset, `sagemaker` where a policy names its "
+            "kinds; the kinds that others declare can be named in policies."
         ),
     ),
     "reaper.journals": (

@@ -93,7 +93,10 @@ FOUND: dict[Reason, tuple[str, str]] = {
 VETOED: dict[Reason, tuple[str, str]] = {
     Reason.PROTECTED: (
         "the tag is removed",
-        "Any value of the tag protects. Jupyter's kernels and terminals have no tags: use a hold.",
+        (
+            "Any value of the tag protects, where tags are read: through SageMaker's API. Jupyter's kernels and "
+            "terminals have none: use a hold."
+        ),
     ),
     Reason.HELD: (
         "the longest hold on it ends or is released",
@@ -123,7 +126,10 @@ VETOED: dict[Reason, tuple[str, str]] = {
     Reason.INCOMPLETE_POLL: ("a complete look", "The last look at its source was incomplete."),
     Reason.ACTIVE_CHILD: (
         "what lives in it is gone or to be reaped",
-        "For what other things live in: an app with kernels. Nothing that this version watches has children.",
+        (
+            "For what other things live in: a kernel or an image terminal of an app is held, has no policy, or is "
+            "only shown (dry run)."
+        ),
     ),
     Reason.IN_FLIGHT: (
         "the outcome",

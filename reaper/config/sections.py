@@ -145,7 +145,7 @@ class HostSettings(Section):
 
 
 class StudioSettings(Section):
-    """SageMaker Studio (the preset `auto` reads the metadata file; the rest is used later)."""
+    """SageMaker Studio and notebook instances."""
 
     metadata_file: UserPath = declared(
         Path("/opt/ml/metadata/resource-metadata.json"),
@@ -179,7 +179,7 @@ class AwsSettings(Section):
 
     regions: Annotated[Texts, BeforeValidator(_regions)] = declared(
         (),
-        "Regions in which endpoints and jobs of SageMaker are looked at; `all` is used later",
+        "Where `reaper coverage` looks, and where endpoints and jobs are; `all` is for `reaper coverage` alone",
         shown="the session's region",
         example="eu-central-1,us-east-1",
     )
