@@ -6,12 +6,10 @@ from datetime import datetime
 
 from reaper.clients.studio import SAMPLING, AppModel, Identity, Said, Surroundings, app_key
 from reaper.core.model import Activity, Observation, Resource, ResourceRef
+from reaper.providers.studio.labels import without_heartbeat
 from reaper.providers.studio.states import app_status
 
 __all__ = ["Assembly"]
-
-HEARTBEAT = "reaper:heartbeat"
-"""Our own tag, written ever anew: it is no news of the app."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,7 +75,7 @@ class Assembly:
                 aliases=(f"{app.app_type}/{app.name}",),
                 children_from="jupyter:" if app.app_type in ("JupyterLab", "KernelGateway") else "",
                 owner=self.identity.owner if self.identity is not None else None,
-                tags={key: value for key, value in tags.items() if key.lower() != HEARTBEAT},
+                tags=without_heartbeat(tags),
                 started_at=app.created_at,
                 required_signals=tuple(required),
                 sample_interval_s=SAMPLING.total_seconds() if surroundings is not None else 0.0,

@@ -23,6 +23,7 @@ from reaper.plugins import ActOutcome, Look
 from reaper.providers.studio.assemble import Assembly
 from reaper.providers.studio.doors import Doors, Listing
 from reaper.providers.studio.heartbeat import Heart
+from reaper.providers.studio.labels import check_tags
 from reaper.providers.studio.lives import Lives
 from reaper.providers.studio.options import StudioOptions
 from reaper.providers.studio.states import ENDED, SELF_DELETING, canvas, refusal
@@ -285,6 +286,10 @@ class StudioSource:
             raise ActionDenied(refused)
         if app.status != "InService":
             raise ActionUnavailable(f"it is {app.status}")
+        try:
+            await check_tags(api, app.arn or self._arns.get(resource.ref), resource)
+        except CollectError as error:
+            raise _not_sent(error) from error
         try:
             return _outcome(await api.delete(app_type, name), gone=False)
         except ActionDenied as error:

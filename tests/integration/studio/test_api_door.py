@@ -204,6 +204,43 @@ class TestTags:
         assert len(studio.calls("DescribeApp")) == 1
         assert len(studio.calls("ListTags")) == 3
 
+    @pytest.mark.parametrize(
+        ("code", "error", "why"),
+        [
+            (None, ActionUnavailable, "its tags have changed since it was decided on"),
+            ("ThrottlingException", ActionUnavailable, "could not be looked at"),
+            ("AccessDeniedException", ActionDenied, "needs sagemaker:ListTags"),
+        ],
+        ids=["read", "throttled", "denied"],
+    )
+    async def test_a_protected_app_is_not_deleted_where_its_tags_could_not_be_read(
+        self,
+        watching: Watching,
+        studio: Studio,
+        code: str | None,
+        error: type[Exception],
+        why: str,
+    ) -> None:
+        """A rule by age reads no signals: that they are unknown does not keep it."""
+        app = studio.add_app("ann", "a-1")
+        app.tags["reaper:protect"] = "true"
+        studio.fail("ListTags", "ThrottlingException", times=1)
+        resource = (await watching.resources())["a-1"]
+        assert resource.tags == {}
+        if code is not None:
+            studio.fail("ListTags", code)
+        with pytest.raises(error, match=why):
+            await watching.source.act(resource, "delete")
+        assert studio.calls("DeleteApp") == []
+
+    async def test_a_new_heartbeat_is_no_change(self, watching: Watching, studio: Studio) -> None:
+        app = studio.add_app("ann", "a-1")
+        app.tags.update({"reaper:heartbeat": "1 7200 x", "team": "nlp"})
+        resource = (await watching.resources())["a-1"]
+        app.tags["reaper:heartbeat"] = "1 7200 y"
+        assert not (await watching.source.act(resource, "delete")).gone
+        assert len(studio.calls("DeleteApp")) == 1
+
 
 class TestDeleting:
     async def test_it_takes_its_time(self, watching: Watching, studio: Studio) -> None:
