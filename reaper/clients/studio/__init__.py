@@ -2,7 +2,15 @@
 
 from reaper.clients.studio.apps import SYSTEM, AppModel, app_of_terminal, image_terminal
 from reaper.clients.studio.doors import ApiDoor, CanvasUse, ServerDoor
-from reaper.clients.studio.identity import APP_TYPES, Identity, app_key, own_key, read_identity
+from reaper.clients.studio.identity import (
+    APP_TYPES,
+    Identity,
+    app_key,
+    known_identity,
+    own_identity,
+    own_key,
+    read_identity,
+)
 from reaper.clients.studio.saves import Newest, editor_histories, newest_change
 from reaper.clients.studio.surroundings import SAMPLING, Around, Said, Surroundings, saved
 
@@ -23,7 +31,9 @@ __all__ = [
     "app_of_terminal",
     "editor_histories",
     "image_terminal",
+    "known_identity",
     "newest_change",
+    "own_identity",
     "own_key",
     "read_identity",
     "saved",

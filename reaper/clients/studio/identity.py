@@ -15,7 +15,16 @@ from typing import Any
 from reaper.core.model import ResourceKey
 from reaper.errors import SourceMalformed, SourceUnavailable
 
-__all__ = ["APP_TYPES", "Identity", "app_key", "own_key", "parse_identity", "read_identity"]
+__all__ = [
+    "APP_TYPES",
+    "Identity",
+    "app_key",
+    "known_identity",
+    "own_identity",
+    "own_key",
+    "parse_identity",
+    "read_identity",
+]
 
 APP_TYPES = (
     "Canvas",
@@ -81,8 +90,38 @@ class Identity:
         return {"SpaceName": self.space} if self.space else {"UserProfileName": self.user or ""}
 
 
+_read: dict[Path, Identity] = {}
+"""What this process has read of each metadata file; see `own_identity`."""
+
+
+def own_identity(file: Path) -> Identity | None:
+    """Tell where this process runs: what was once read of the metadata file holds until the process ends.
+
+    A container never becomes another app, but its file may go, or be half written, while somebody looks. Providers
+    must agree on it at every instant: a kernel names the app that it lives in, and an app that no kernel names
+    looks empty.
+
+    Returns:
+        What the file says or said; None where there is none, and never was.
+
+    Raises:
+        SourceUnavailable, SourceMalformed: As `read_identity`, while it was never read.
+    """
+    if file not in _read:
+        found = read_identity(file)
+        if found is None:
+            return None
+        _read.setdefault(file, found)
+    return _read[file]
+
+
+def known_identity(file: Path) -> Identity | None:
+    """Give what `own_identity` has read so far in this process, without reading."""
+    return _read.get(file)
+
+
 def read_identity(file: Path) -> Identity | None:
-    """Read the metadata file.
+    """Read the metadata file, as it is now.
 
     Returns:
         What it says; None where there is no such file: then this is neither.

@@ -12,8 +12,8 @@ from reaper.clients.studio import (
     app_key,
     app_of_terminal,
     image_terminal,
+    own_identity,
     own_key,
-    read_identity,
 )
 from reaper.core.model import ResourceKey
 from reaper.errors import CollectError
@@ -72,7 +72,7 @@ async def find_homes(client: JupyterClient, metadata_file: Path | None, server_u
     if metadata_file is None:
         return Homes()
     try:
-        identity = read_identity(metadata_file)
+        identity = own_identity(metadata_file)
     except CollectError:
         identity = None
     if identity is not None and (identity.notebook_instance or identity.app_type in _WHOLE):

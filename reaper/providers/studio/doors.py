@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reaper.clients.aws import Aws
 from reaper.clients.jupyter import Deletion, JupyterClient, ServerAddress
-from reaper.clients.studio import ApiDoor, AppModel, Identity, ServerDoor
+from reaper.clients.studio import ApiDoor, AppModel, Identity, ServerDoor, known_identity
 from reaper.clock import Clock
 from reaper.errors import CollectError, SourceUnavailable
 from reaper.providers.studio.options import StudioOptions
@@ -55,6 +55,7 @@ class Doors:
         self._open = False
         self._api = ApiDoor(aws, identity) if identity is not None and identity.account else None
         self._wanted = options.apps
+        self._metadata_file = options.metadata_file
         self._before = before
         self._server: JupyterClient | None = None
 
@@ -125,6 +126,7 @@ class Doors:
         Raises:
             SourceUnavailable, SourceDenied, SourceMalformed: None has it; or why it can't be read.
         """
+        self._check_names()
         clients = [self._server] if self._server is not None else self._clients
         failure: CollectError | None = None
         for client in clients:
@@ -144,6 +146,19 @@ class Doors:
             if where
             else "no Jupyter server is found here"
         )
+
+    def _check_names(self) -> None:
+        """Stop where the apps have got other names than ours: their kernels name those, and ours would look empty.
+
+        Raises:
+            SourceUnavailable: The metadata file has been read since this source was made without it.
+        """
+        known = known_identity(self._metadata_file) if self._identity is None else None
+        if known is not None and known.account:
+            raise SourceUnavailable(
+                f"{self._metadata_file} has been read since and says whose apps these are: "
+                "they are looked at under its names from the next discovery on"
+            )
 
     async def _by_api(self) -> Listing:
         if self._api is None:

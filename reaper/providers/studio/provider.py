@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from reaper.clients.aside import Aside
 from reaper.clients.aws import Aws
 from reaper.clients.jupyter import Discovery, ServerAddress, discover, parse_address, runtime_dirs
-from reaper.clients.studio import Identity, read_identity
+from reaper.clients.studio import Identity, own_identity
 from reaper.clock import Clock
 from reaper.errors import CollectError
 from reaper.plugins import Sources
@@ -77,7 +77,7 @@ class StudioProvider:
     def _search(self) -> tuple[Identity | None, Discovery, str | None]:
         problem = None
         try:
-            identity = self._identity or read_identity(self._options.metadata_file)
+            identity = self._identity or own_identity(self._options.metadata_file)
         except CollectError as error:
             identity, problem = None, str(error)
         directories = self._options.runtime_dirs or runtime_dirs(os.environ)

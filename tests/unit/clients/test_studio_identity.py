@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from reaper.clients.studio import APP_TYPES, Identity, app_key, own_key, read_identity
+from reaper.clients.studio import (
+    APP_TYPES,
+    Identity,
+    app_key,
+    known_identity,
+    own_identity,
+    own_key,
+    read_identity,
+)
 from reaper.clients.studio.identity import parse_identity
 from reaper.core.model import ResourceKey
 from reaper.errors import SourceMalformed, SourceUnavailable
@@ -158,3 +166,18 @@ class TestKeys:
     def test_the_app_that_we_run_in(self) -> None:
         lab = parse_identity({**CLASSIC, "AppType": "JupyterLab"})
         assert own_key(lab).id == "d-abc/ann/JupyterLab/default"
+
+
+def test_what_was_once_read_holds_for_the_process(tmp_path: Path) -> None:
+    file = tmp_path / "resource-metadata.json"
+    assert (own_identity(file), known_identity(file)) == (None, None)
+    file.write_text("half {")
+    with pytest.raises(SourceMalformed):
+        own_identity(file)
+    file.write_text(json.dumps(CLASSIC))
+    assert own_identity(file) == known_identity(file) == ANN
+    for content in ("half {", json.dumps({**CLASSIC, "ResourceName": "another"})):
+        file.write_text(content)
+        assert own_identity(file) == ANN
+    file.unlink()
+    assert own_identity(file) == known_identity(file) == ANN
