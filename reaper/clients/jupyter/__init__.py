@@ -2,7 +2,7 @@
 
 from reaper.clients.jupyter.address import ServerAddress, local_address, parse_address, saved_on_disk
 from reaper.clients.jupyter.client import Deletion, JupyterClient
-from reaper.clients.jupyter.discovery import Discovery, discover, runtime_dirs
+from reaper.clients.jupyter.discovery import Discovery, discover, other_homes, runtime_dirs
 from reaper.clients.jupyter.models import KernelModel, ServerStatus, SessionModel, TerminalModel
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "TerminalModel",
     "discover",
     "local_address",
+    "other_homes",
     "parse_address",
     "runtime_dirs",
     "saved_on_disk",

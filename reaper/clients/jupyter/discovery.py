@@ -8,6 +8,7 @@ takes for dead; a look must change nothing, so they are read here, and only read
 import errno
 import json
 import os
+import pwd
 import re
 import stat
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,7 @@ from pydantic import SecretStr
 
 from reaper.clients.jupyter.address import ServerAddress, is_usable_token, join_url, local_address
 
-__all__ = ["Discovery", "discover", "runtime_dirs"]
+__all__ = ["Discovery", "discover", "other_homes", "runtime_dirs"]
 
 _RUNTIME_FILE = re.compile(r"(?:jp|nb)server-([1-9][0-9]{0,9})\.json")
 
@@ -34,6 +35,9 @@ _REUSE_SLACK_S = 60.0
 """A server writes its file within seconds of its start. A process that began this much after the
 file was written is another one that was given the same pid. The slack absorbs the clocks of
 network file systems and a clock that was set while the machine booted."""
+
+_FIRST_PERSON = 1000
+"""The first uid of a person (login.defs, UID_MIN); below are services, whose homes may be network mounts."""
 
 _LOOPBACK = {"": "localhost", "*": "localhost", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # read, not bound
 """What "every interface" is called from the same host."""
@@ -64,7 +68,7 @@ def runtime_dirs(environ: Mapping[str, str], *, homes: Iterable[Path] = ()) -> t
 
     Args:
         environ: The environment to go by.
-        homes: Further home directories to look into; only root can read other people's.
+        homes: Further home directories to look into, as `other_homes` gives them.
     """
     if explicit := environ.get("JUPYTER_RUNTIME_DIR"):
         found = [Path(explicit)]
@@ -78,6 +82,16 @@ def runtime_dirs(environ: Mapping[str, str], *, homes: Iterable[Path] = ()) -> t
             found.append(Path(runtime) / "jupyter")
     found += [home / ".local/share/jupyter/runtime" for home in homes]
     return tuple(dict.fromkeys(found))
+
+
+def other_homes() -> list[Path]:
+    """Give the home directories of all people of this host, for root: nobody else may look into them.
+
+    On a notebook instance a lifecycle script runs as root, and the server as a user.
+    """
+    if os.geteuid() != 0:
+        return []
+    return [Path(user.pw_dir) for user in pwd.getpwall() if user.pw_uid >= _FIRST_PERSON]
 
 
 def discover(

@@ -1,15 +1,20 @@
 """The Jupyter provider: finds servers, by address or by the runtime files they leave on this host."""
 
 import os
-import pwd
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from reaper.clients.aside import Aside
-from reaper.clients.jupyter import Discovery, ServerAddress, discover, parse_address, runtime_dirs
+from reaper.clients.jupyter import (
+    Discovery,
+    ServerAddress,
+    discover,
+    other_homes,
+    parse_address,
+    runtime_dirs,
+)
 from reaper.clock import Clock
 from reaper.plugins import Sources
 from reaper.providers.jupyter.options import JupyterOptions
@@ -20,8 +25,6 @@ __all__ = ["JupyterProvider"]
 
 _SEARCH_DEADLINE_S = 8.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_FIRST_PERSON = 1000
-"""The first uid of a person (login.defs, UID_MIN); below are services, whose homes may be network mounts."""
 
 
 class JupyterProvider:
@@ -76,7 +79,7 @@ class JupyterProvider:
         self._host.gpus.close()
 
     def _search(self) -> Discovery:
-        directories = self._options.runtime_dirs or runtime_dirs(os.environ, homes=_other_homes())
+        directories = self._options.runtime_dirs or runtime_dirs(os.environ, homes=other_homes())
         return discover(directories, os.environ, ca_file=self._options.ca_file)
 
     def _source(self, address: ServerAddress, memos: Mapping[str, Mapping[str, object]]) -> JupyterSource:
@@ -86,13 +89,6 @@ class JupyterProvider:
         if known is not None and known.address == address:
             return known
         return JupyterSource(address, self._options, self._host, self._clock, memos.get(name))
-
-
-def _other_homes() -> list[Path]:
-    """Give the home directories of all people of this host; only root may look into them."""
-    if os.geteuid() != 0:
-        return []
-    return [Path(user.pw_dir) for user in pwd.getpwall() if user.pw_uid >= _FIRST_PERSON]
 
 
 def _completed(address: ServerAddress, found: Discovery) -> ServerAddress:

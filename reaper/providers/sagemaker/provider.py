@@ -7,7 +7,14 @@ from datetime import datetime
 
 from reaper.clients.aside import Aside
 from reaper.clients.aws import Aws
-from reaper.clients.jupyter import Discovery, ServerAddress, discover, parse_address, runtime_dirs
+from reaper.clients.jupyter import (
+    Discovery,
+    ServerAddress,
+    discover,
+    other_homes,
+    parse_address,
+    runtime_dirs,
+)
 from reaper.clients.studio import Identity, own_identity
 from reaper.clock import Clock
 from reaper.errors import CollectError
@@ -100,7 +107,7 @@ class SagemakerProvider:
             identity = self._identity or own_identity(self._options.metadata_file)
         except CollectError as error:
             identity, problem = None, str(error)
-        directories = self._options.runtime_dirs or runtime_dirs(os.environ)
+        directories = self._options.runtime_dirs or runtime_dirs(os.environ, homes=other_homes())
         return identity, discover(directories, os.environ, ca_file=self._options.ca_file), problem
 
     def _servers(self, found: Discovery) -> list[ServerAddress]:

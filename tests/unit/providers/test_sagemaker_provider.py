@@ -2,10 +2,12 @@
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,11 +26,11 @@ NAME = "sagemaker:123456789012/eu-central-1/notebook-instance/Box"
 class Place:
     """A host: its metadata file, and the runtime files of its servers."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, *, below: str = "runtime", **options: Any) -> None:
         self.file = folder / "resource-metadata.json"
-        self.runtime = folder / "runtime"
-        self.runtime.mkdir()
-        settings = SagemakerOptions(metadata_file=self.file, runtime_dirs=(self.runtime,), **options)
+        self.runtime = folder / below
+        self.runtime.mkdir(parents=True)
+        settings = SagemakerOptions(metadata_file=self.file, **{"runtime_dirs": (self.runtime,), **options})
         self.clock = FakeClock()
         self.provider = SagemakerProvider(settings, self.clock)
 
@@ -105,6 +107,29 @@ async def test_a_server_by_address_is_the_one_that_people_come_in_by(tmp_path: P
     (source,) = (await place.discover()).sources
     (server,) = source.servers  # type: ignore[attr-defined]
     assert (server.pid, server.root_dir) == (os.getpid(), Path("/root"))
+    await place.provider.close()
+
+
+@pytest.mark.parametrize(("uid", "servers"), [(0, ["http://127.0.0.1:8443/"]), (1001, [])])
+async def test_root_finds_the_server_of_the_user_that_runs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, servers: list[str]
+) -> None:
+    """A lifecycle script runs as root, Jupyter as ec2-user: without the server nothing tells where notebooks are."""
+    home = tmp_path / "ec2-user"
+    service = SimpleNamespace(pw_dir=str(tmp_path / "service"), pw_uid=999)
+    person = SimpleNamespace(pw_dir=str(home), pw_uid=1000)
+    monkeypatch.setattr(pwd, "getpwall", lambda: [service, person])
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "root"))
+    place = Place(tmp_path, below="ec2-user/.local/share/jupyter/runtime", runtime_dirs=())
+    place.says(BOX)
+    place.serves()
+    (source,) = (await place.discover()).sources
+    found = source.servers  # type: ignore[attr-defined]
+    assert [server.url for server in found] == servers
+    assert [server.root_dir for server in found] == [Path("/root")] * len(servers)
     await place.provider.close()
 
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,7 +36,8 @@ class Place:
         self.file = folder / "resource-metadata.json"
         self.runtime = folder / "runtime"
         self.runtime.mkdir()
-        self.options = StudioOptions(metadata_file=self.file, runtime_dirs=(self.runtime,), **options)
+        settings = {"runtime_dirs": (self.runtime,), **options}
+        self.options = StudioOptions(metadata_file=self.file, **settings)
         self.clock = FakeClock()
         self.provider = StudioProvider(self.options, self.clock)
 
@@ -176,6 +179,26 @@ class TestNamedServers:
     def test_an_address_that_cant_be_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError):
             Place(tmp_path, urls=("ftp://127.0.0.1/",))
+
+
+async def test_root_finds_the_server_of_the_user_that_runs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "sagemaker-user"
+    person = SimpleNamespace(pw_dir=str(home), pw_uid=1000)
+    monkeypatch.setattr(pwd, "getpwall", lambda: [person])
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "root"))
+    place = Place(tmp_path, runtime_dirs=())
+    place.runtime = home / ".local/share/jupyter/runtime"
+    place.runtime.mkdir(parents=True)
+    place.says(CLASSIC)
+    place.serves(port=9999)
+    (source,) = (await place.discover()).sources
+    assert [server.url for server in source.servers] == ["http://127.0.0.1:9999/jupyter/default/"]  # type: ignore[attr-defined]
+    await place.provider.close()
 
 
 def test_it_says_what_it_can_do() -> None:
