@@ -100,11 +100,16 @@ def _owner(domain: SeenDomain, owner: Owner, now: datetime) -> OwnerCoverage:
     order = list(Coverage)
     worst = min(told, key=lambda one: order.index(one.coverage or Coverage.IDLE), default=None)
     beats = [carrier.beat for carrier in carriers if carrier.beat is not None]
+    coverage, reason = Coverage.IDLE, "nothing runs that costs anything"
+    if worst is not None and worst.coverage is not None:
+        coverage, reason = worst.coverage, worst.reason
+    elif not domain.listed:
+        coverage, reason = Coverage.UNKNOWN, "its apps could not be listed"
     return OwnerCoverage(
         domain=domain,
         owner=owner,
-        coverage=Coverage.IDLE if worst is None or worst.coverage is None else worst.coverage,
-        reason="nothing runs that costs anything" if worst is None else worst.reason,
+        coverage=coverage,
+        reason=reason,
         heartbeat=max(beats, key=lambda beat: beat.at, default=None),
         apps=apps,
     )
@@ -181,6 +186,8 @@ def _said(seen: SeenApp, beat: Heartbeat | None, problem: str, now: datetime) ->
         if beat.mode != "enforce":
             mode = beat.mode or "an unknown mode"
             return Coverage.UNCOVERED, f"its reaper runs in {mode}: it reaps nothing"
+        if not beat.door:
+            return Coverage.UNCOVERED, "its reaper can't list its apps"
         return Coverage.COVERED, "its reaper has reported in"
     began_at = seen.app.created_at
     if began_at is not None and timedelta(0) <= now - began_at < SETTLE:

@@ -83,6 +83,7 @@ class SeenDomain:
         name: For people.
         owners: User profiles and spaces, those without apps too.
         apps: What runs.
+        listed: Whether the apps could be listed: if not, that none is known says nothing.
     """
 
     scope: str
@@ -90,6 +91,7 @@ class SeenDomain:
     name: str
     owners: tuple[Owner, ...]
     apps: tuple[SeenApp, ...]
+    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +162,7 @@ class _Region:
             name=name,
             owners=_with_owners([*(users or ()), *(spaces or ())], running),
             apps=tuple(await self._with_tags(domain, where, running)),
+            listed=apps is not None,
         )
 
     async def _listed(
@@ -178,7 +181,7 @@ class _Region:
             except (AttributeError, KeyError, TypeError, ValueError, SourceMalformed):
                 bad += 1
         if bad:
-            said = f"{operation.name}: {bad} of {len(items or ())} can't be read"
+            said = f"{operation.name}: {bad} of {len(items or ())} can't be read and are left out"
             self.errors.append(Unseen(where=where, message=said))
         return found
 

@@ -127,6 +127,23 @@ async def test_what_a_reaper_leaves_is_what_is_read(
     assert document["owners"][1]["idle_timeout_s"] == 5400.0
 
 
+async def test_a_reaper_that_can_not_list_its_apps_covers_nobody(
+    aws: Aws, studio: Studio, clock: FakeClock, models: Models
+) -> None:
+    """It reports in all the same: what it may do to its own app tells nothing of the others."""
+    lab = studio.add_app(studio.add_space("lab", "ann"), app_type="JupyterLab")
+    clock.advance(hours(5))
+    studio.fail("ListApps", DENIED, times=1)
+    standing = Standing(mode="enforce", idle_timeout=minutes(90))
+    watching = Watching(clock, lab, models, standing=lambda: standing)
+    assert not (await watching.look()).poll.complete
+    (owner,) = [one for one in (await seen(aws, studio))["owners"] if one["name"] == "lab"]
+    assert (owner["coverage"], owner["reason"]) == ("uncovered", "its reaper can't list its apps")
+    await watching.look()
+    await watching.close()
+    assert by_name(await seen(aws, studio))["lab"] == "covered"
+
+
 async def test_many_pages(aws: Aws, studio: Studio) -> None:
     for number in range(130):
         classic(studio, f"user-{number:03}")
@@ -157,7 +174,8 @@ class TestWhatCanNotBeSeen:
         studio.fail("ListApps", DENIED, times=None, when={"DomainIdEquals": "d-one"})
         studio.fail("ListUserProfiles", DENIED, times=None, when={"DomainIdEquals": "d-two"})
         document = await seen(aws, studio)
-        assert by_name(document) == {"of-d-one": "idle", "of-d-two": "uncovered"}
+        assert by_name(document) == {"of-d-one": "unknown", "of-d-two": "uncovered"}
+        assert document["owners"][0]["reason"] == "its apps could not be listed"
         assert [one["where"] for one in document["errors"]] == ["us-east-1 d-one", "us-east-1 d-two"]
         assert "the role needs sagemaker:ListApps" in document["errors"][0]["message"]
 

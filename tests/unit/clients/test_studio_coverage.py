@@ -44,8 +44,10 @@ def app(
     return SeenApp(app=model, owner=(owner.kind, owner.name), heartbeat=heartbeat, problem=problem)
 
 
-def judged(*apps: SeenApp, owners: tuple[Owner, ...] = (ANN,), now: datetime = NOW) -> OwnerCoverage:
-    domain = SeenDomain(scope="1/r", id="d-one", name="", owners=owners, apps=apps)
+def judged(
+    *apps: SeenApp, owners: tuple[Owner, ...] = (ANN,), now: datetime = NOW, listed: bool = True
+) -> OwnerCoverage:
+    domain = SeenDomain(scope="1/r", id="d-one", name="", owners=owners, apps=apps, listed=listed)
     return judge(domain, now)[0]
 
 
@@ -129,6 +131,12 @@ class TestWhatNeedsNoReaper:
         assert (found.coverage, found.reason) == (BEYOND, "reaper never ends RSessionGateway apps")
 
 
+class TestAppsThatCouldNotBeListed:
+    def test_that_none_is_known_does_not_mean_that_none_runs(self):
+        found = judged(listed=False)
+        assert (found.coverage, found.reason) == (UNKNOWN, "its apps could not be listed")
+
+
 class TestHeartbeats:
     @pytest.mark.parametrize(
         ("heartbeat", "coverage", "reason"),
@@ -140,10 +148,22 @@ class TestHeartbeats:
             (beat(-hours(2)), UNCOVERED, "its reaper's heartbeat lies 2h ahead: check the clocks"),
             (beat(mode="dry-run"), UNCOVERED, "its reaper runs in dry-run: it reaps nothing"),
             (beat(mode=""), UNCOVERED, "its reaper runs in an unknown mode: it reaps nothing"),
+            (beat(door=""), UNCOVERED, "its reaper can't list its apps"),
             ("yes", UNCOVERED, "its reaper's heartbeat can't be read: 'yes' is no heartbeat"),
             (None, UNCOVERED, "no reaper has reported in"),
         ],
-        ids=["3h", "stale", "year", "ahead", "future", "dry-run", "modeless", "malformed", "none"],
+        ids=[
+            "3h",
+            "stale",
+            "year",
+            "ahead",
+            "future",
+            "dry-run",
+            "modeless",
+            "doorless",
+            "malformed",
+            "none",
+        ],
     )
     def test_what_it_says(self, heartbeat, coverage, reason):
         found = judged(app("JupyterLab", heartbeat))
