@@ -172,8 +172,9 @@ class StudioSource:
         """
         found: dict[tuple[str, str], AppModel] = {}
         left = False
-        for app in listing.apps:
-            if refusal(app.app_type, app.instance_type) is not None or app.status in ENDED:
+        living = [app for app in listing.apps if app.status not in ENDED]
+        for app in living:
+            if refusal(app.app_type, app.instance_type) is not None:
                 continue
             if listing.door == "api" and app.created_at is None:
                 raise SourceMalformed(f"ListApps: of {app.app_type} {app.name}: {app.problem}")
@@ -187,6 +188,12 @@ class StudioSource:
         if left:
             notes.append(
                 "KernelGateway apps are left to the reaper in their JupyterServer app: kernels show there"
+            )
+        here = self.identity
+        if here is not None and here.app_type in SELF_DELETING and not any(map(self._is_own, living)):
+            notes.append(
+                f"SageMaker does not list the app that we run in ({here.app_type}/{here.app_name} of "
+                f"{here.owner}): nothing ends it"
             )
         if self._aws.models.problem is not None:
             notes.append(f"{self._aws.models.problem}; AWS costs 20 MB more memory")

@@ -125,6 +125,25 @@ class TestWhose:
         assert "KernelGateway apps are left" in seen.notes[0]
         await watching.close()
 
+    @pytest.mark.parametrize("how", ["missing", "failed"])
+    async def test_it_says_so_where_the_app_that_it_runs_in_is_not_listed(
+        self, clock: FakeClock, studio: Studio, models: Models, how: str
+    ) -> None:
+        """Else nothing tells it from a user who has no apps; and another user's of that name is not it."""
+        lab = studio.add_app(studio.add_space("work", "ann"), app_type="JupyterLab")
+        watching = Watching(clock, lab, models)
+        assert (await watching.look()).notes == ()
+        studio.apps.remove(lab)
+        studio.add_app("bob", app_type="JupyterLab")
+        if how == "failed":
+            studio.add_app(lab.owner, app_type="JupyterLab", failure="no capacity")
+        seen = await watching.look()
+        assert (seen.poll.complete, seen.resources) == (True, ())
+        assert seen.notes == (
+            "SageMaker does not list the app that we run in (JupyterLab/default of work): nothing ends it",
+        )
+        await watching.close()
+
     async def test_the_apps_of_a_space(self, clock: FakeClock, studio: Studio, models: Models) -> None:
         space = studio.add_space("work", "ann")
         lab = studio.add_app(space, app_type="JupyterLab")
