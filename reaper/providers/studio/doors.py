@@ -12,6 +12,13 @@ from reaper.providers.studio.options import StudioOptions
 
 __all__ = ["Doors", "Listing"]
 
+_BOOT_S = 300.0
+"""So long after the first look a JupyterServer may still be starting, and reaper starts before it in the same app."""
+
+
+class _NoEndpoint(SourceUnavailable):
+    """The server answers, and has no endpoint for apps: it will never be a door."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
@@ -36,7 +43,7 @@ class Doors:
         servers: Jupyter servers that may have the endpoint.
         options: Which doors may be tried.
         aws: For the API.
-        clock: For the clients' measure of the servers' clocks.
+        clock: For the clients' measure of the servers' clocks, and to tell a server that has yet to start.
         before: The door that was used before a restart.
     """
 
@@ -53,6 +60,8 @@ class Doors:
         self._identity = identity
         self._clients = [JupyterClient(server, clock=clock.now) for server in servers]
         self._open = False
+        self._monotonic = clock.monotonic
+        self._first_look: float | None = None
         self._api = ApiDoor(aws, identity) if identity is not None and identity.account else None
         self._wanted = options.apps
         self._metadata_file = options.metadata_file
@@ -68,8 +77,10 @@ class Doors:
         """List the apps by the door in use, or by the first that answers.
 
         Raises:
-            CollectError: None answers; the message says of each why.
+            CollectError: None answers; the message says of each why. Or the server's does not yet.
         """
+        if self._first_look is None:
+            self._first_look = self._monotonic()
         if not self._open:
             self._open = True
             for client in self._clients:
@@ -79,6 +90,11 @@ class Doors:
             try:
                 found = await (self._by_server() if door == "server" else self._by_api())
             except CollectError as error:
+                if door == "server" and self._may_be_starting(error):
+                    raise SourceUnavailable(
+                        f"{error}; the server may be starting: where it still fails {_BOOT_S / 60:g} minutes "
+                        "after the first look, SageMaker's API is asked instead, from then on"
+                    ) from error
                 failures.append(error)
                 continue
             self.chosen = door
@@ -112,6 +128,16 @@ class Doors:
         for client in self._clients:
             await client.aclose()
 
+    def _may_be_starting(self, error: CollectError) -> bool:
+        """Tell whether a failure says nothing yet of which door there is: the other one would be used for good."""
+        here = self._identity
+        if here is None or here.app_type != "JupyterServer" or self._api is None or self._wanted != "auto":
+            return False
+        if self._before == "api" or isinstance(error, _NoEndpoint) or self._first_look is None:
+            return False
+        is_early = self._monotonic() - self._first_look < _BOOT_S
+        return is_early and not self.chosen and isinstance(error, SourceUnavailable)
+
     def _order(self) -> list[str]:
         if self.chosen:
             return [self.chosen]
@@ -141,11 +167,9 @@ class Doors:
         if failure is not None:
             raise failure
         where = ", ".join(client.address.url for client in clients)
-        raise SourceUnavailable(
-            f"no endpoint for apps at {where} (404): no JupyterServer of Studio Classic"
-            if where
-            else "no Jupyter server is found here"
-        )
+        if where:
+            raise _NoEndpoint(f"no endpoint for apps at {where} (404): no JupyterServer of Studio Classic")
+        raise SourceUnavailable("no Jupyter server is found here")
 
     def _check_names(self) -> None:
         """Stop where the apps have got other names than ours: their kernels name those, and ours would look empty.

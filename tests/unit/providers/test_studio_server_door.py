@@ -15,7 +15,7 @@ from reaper.errors import ActionDenied, ActionUnavailable, OutcomeUnknown
 from reaper.plugins import Look
 from reaper.providers.studio import StudioOptions
 from reaper.providers.studio.source import StudioSource
-from reaper.testing import T0, FakeClock, minutes
+from reaper.testing import T0, FakeClock, hours, minutes
 from tests.unit.clients.aws_server import serving
 from tests.unit.clients.studio_server import ClassicServer, serving_classic
 
@@ -283,6 +283,11 @@ class TestDeleting:
         assert server.deleted == []
 
 
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+
+
 class TestWhichDoor:
     async def test_without_the_endpoint_and_an_owner_there_is_none(
         self, watching: Watching, server: ClassicServer
@@ -295,8 +300,7 @@ class TestWhichDoor:
     async def test_without_the_endpoint_the_api_is_asked_and_stays_the_door(
         self, server: ClassicServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+        credentials(monkeypatch)
         watching = Watching(server, identity=ANN)
         server.status = 404
         async with serving() as aws:
@@ -322,17 +326,70 @@ class TestWhichDoor:
     ) -> None:
         watching = Watching(server, identity=ANN)
         server.status = 500
-        seen = await watching.look()
+        await watching.look()
+        seen = await watching.look(minutes(6))
         assert not seen.poll.complete
         assert "GET /jupyter/default/sagemaker/api/apps: 500" in (seen.poll.error or "")
         assert "no valid AWS credentials" in (seen.poll.error or "")
         await watching.close()
 
+    @pytest.mark.parametrize("memo", [None, {"door": "server"}])
+    async def test_a_server_that_is_not_up_yet_is_waited_for(
+        self, server: ClassicServer, monkeypatch: pytest.MonkeyPatch, memo: dict[str, object] | None
+    ) -> None:
+        """The API would stay the door, over restarts too: by it every app has another life, and other names count."""
+        credentials(monkeypatch)
+        watching = Watching(server, identity=ANN)
+        watching.make(memo)
+        server.status = 503
+        async with serving() as aws:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+            aws.answer({"Apps": []})
+            for after in (MINUTE, minutes(4.9)):
+                early = await watching.look(after)
+                assert (early.poll.complete, early.memo, aws.asked) == (False, None, [])
+                assert "sagemaker/api/apps: 503" in (early.poll.error or "")
+                assert "5 minutes after the first look" in (early.poll.error or "")
+            server.status = 200
+            seen = await watching.look(timedelta(0))
+            assert seen.memo is not None
+            assert (len(seen.resources), seen.memo["door"]) == (2, "server")
+
+            server.status = 503  # it is the door, however long it is away
+            assert not (await watching.look(hours(1))).poll.complete
+            assert aws.asked == []
+        await watching.close()
+
+    async def test_a_server_that_never_comes_up_is_not_waited_for_for_ever(
+        self, server: ClassicServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        credentials(monkeypatch)
+        watching = Watching(server, identity=ANN)
+        server.status = 503
+        async with serving() as aws:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+            aws.answer({"Apps": []})
+            assert not (await watching.look()).poll.complete
+            seen = await watching.look(minutes(5))
+            assert (seen.poll.complete, seen.memo and seen.memo["door"]) == (True, "api")
+        await watching.close()
+
+    async def test_one_that_may_not_be_asked_is_not_waited_for(
+        self, server: ClassicServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        credentials(monkeypatch)
+        watching = Watching(server, identity=ANN)
+        server.status = 403
+        async with serving() as aws:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+            aws.answer({"Apps": []})
+            assert (await watching.look()).poll.complete
+        await watching.close()
+
     async def test_after_a_restart_the_door_before_is_tried_first(
         self, server: ClassicServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+        credentials(monkeypatch)
         watching = Watching(server, identity=ANN)
         async with serving() as aws:
             monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
