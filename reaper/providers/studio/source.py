@@ -23,7 +23,7 @@ from reaper.plugins import ActOutcome, Look
 from reaper.providers.studio.assemble import Assembly
 from reaper.providers.studio.doors import Doors, Listing
 from reaper.providers.studio.heartbeat import Heart
-from reaper.providers.studio.labels import check_tags
+from reaper.providers.studio.labels import Labels, check_tags
 from reaper.providers.studio.lives import Lives
 from reaper.providers.studio.options import StudioOptions
 from reaper.providers.studio.states import ENDED, SELF_DELETING, canvas, refusal
@@ -85,6 +85,7 @@ class StudioSource:
             memo=container if isinstance(container, dict) else None,
         )
         self._heart = Heart(identity, aws, options.standing)
+        self._labels = Labels(identity, aws, options.aws_interval)
         self._arns: dict[ResourceRef, str] = {}
         self._seen: dict[str, ResourceRef] | None = None
 
@@ -142,7 +143,12 @@ class StudioSource:
         assembly = Assembly(
             identity=self.identity, server_url=listing.server_url, door=listing.door, now=look.at
         )
-        await asyncio.gather(*(self._add(assembly, app, around, look.at) for app in apps))
+        lives = [(app, *self._life(app, look.at)) for app in apps]
+        if listing.door == "server":
+            refs = [assembly.ref(app, incarnation) for app, _, incarnation in lives]
+            await self._labels.look(refs, look.refs or (), look.at)
+            notes += self._labels.notes
+        await asyncio.gather(*(self._add(assembly, *life, around) for life in lives))
         self._seen = {resource.ref.id: resource.ref for resource in assembly.resources}
         self._arns = {ref: arn for ref, arn in self._arns.items() if ref in self._seen.values()}
         poll = Poll(
@@ -210,30 +216,37 @@ class StudioSource:
             return False
         return (app.app_type, app.name) == (here.app_type, here.app_name)
 
-    async def _add(
-        self, assembly: Assembly, app: AppModel, around: Surroundings | None, now: datetime
-    ) -> None:
-        began_at, incarnation = app.created_at, ""
+    def _life(self, app: AppModel, now: datetime) -> tuple[datetime | None, str]:
+        """Tell since when this life of an app has been, and its name."""
         if app.created_at is not None:
-            incarnation = instant_to_text(app.created_at)
-        else:
-            life = self._lives.see(app.name, now)
-            began_at, incarnation = life.began_at, life.incarnation
+            return app.created_at, instant_to_text(app.created_at)
+        life = self._lives.see(app.name, now)
+        return life.began_at, life.incarnation
+
+    async def _add(
+        self,
+        assembly: Assembly,
+        app: AppModel,
+        began_at: datetime | None,
+        incarnation: str,
+        around: Surroundings | None,
+    ) -> None:
         assembly.app(
             app,
             incarnation=incarnation,
             began_at=began_at,
-            tags=await self._tags(app, assembly, incarnation),
-            canvas=await self._canvas(now) if app.app_type == "Canvas" else None,
+            tags=await self._tags(app, assembly.ref(app, incarnation)),
+            canvas=await self._canvas(assembly.now) if app.app_type == "Canvas" else None,
             surroundings=around if self._is_own(app) else None,
         )
 
-    async def _tags(self, app: AppModel, assembly: Assembly, incarnation: str) -> Mapping[str, str] | str:
-        """Read an app's tags, or say why they can't be read. A server's own endpoint knows none."""
+    async def _tags(self, app: AppModel, ref: ResourceRef) -> Mapping[str, str] | str:
+        """Read an app's tags, or say why they can't be read. A server's own endpoint tells none."""
         api = self._doors.api
-        if api is None or app.status != "InService":
+        if api is None:
+            return self._labels.of(ref)
+        if app.status != "InService":
             return {}
-        ref = assembly.ref(app, incarnation)
         try:
             if ref not in self._arns:
                 described = await api.app(app.app_type, app.name)

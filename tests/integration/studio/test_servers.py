@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from reaper.clients.aws import AwsOptions
+from reaper.clients.aws import AwsOptions, Models
 from reaper.core.model import Activity, Collected, Resource
 from reaper.errors import ActionDenied, OutcomeUnknown
 from reaper.plugins import Look, Source
@@ -20,6 +20,7 @@ from tests.integration.studio.watching import made_models, said, signals
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("studio-server")]
 
+MINUTE = timedelta(minutes=1)
 IDLE, ACTIVE, UNKNOWN = Activity.IDLE, Activity.ACTIVE, Activity.UNKNOWN
 
 
@@ -65,11 +66,12 @@ class Inside:
         (source,) = found.sources
         return source
 
-    async def look(self) -> Collected:
+    async def look(self, *before_acting_on: Resource, after: timedelta = MINUTE) -> Collected:
         source = await self.source()
-        self.clock.advance(minutes(1))
+        self.clock.advance(after)
         self.polls += 1
-        seen = await source.collect(Look(poll_id=self.polls, at=self.clock.now(), deadline=60.0))
+        refs = tuple(resource.ref for resource in before_acting_on) or None
+        seen = await source.collect(Look(poll_id=self.polls, at=self.clock.now(), deadline=60.0, refs=refs))
         if seen.memo is not None:
             self.memos[source.name] = dict(seen.memo)
         return seen
@@ -94,6 +96,10 @@ async def fixture_inside(classic: StudioServer, cache: Path) -> AsyncIterator[In
     await one.provider.close()
 
 
+def tags(seen: Collected) -> dict[str, dict[str, str]]:
+    return {resource.name: dict(resource.tags) for resource in seen.resources}
+
+
 class TestClassic:
     async def test_apps_are_deleted_by_the_servers_own_endpoint(self, inside: Inside, studio: Studio) -> None:
         gpu = studio.add_app("ann", instance_type="ml.g4dn.xlarge")
@@ -104,7 +110,95 @@ class TestClassic:
         assert done.gone
         assert gpu.status(studio.now()) == "Deleted"
         assert gpu.name not in await inside.resources()
-        assert {request.service for request in studio.requests} == {"jupyter"}  # AWS was never asked
+        asked = {(request.service, request.operation) for request in studio.requests}
+        assert {one for one in asked if one[0] != "jupyter"} == {("sagemaker", "ListTags")}
+
+    async def test_tags_are_asked_for_at_the_api(self, inside: Inside, studio: Studio) -> None:
+        """The server's endpoint tells none."""
+        app = studio.add_app("ann", "kept")
+        app.tags.update({"reaper:protect": "true", "reaper:heartbeat": "1 7200 x"})
+        for _ in range(5):
+            seen = await inside.look()
+            assert tags(seen) == {"kept": {"reaper:protect": "true"}}
+            assert seen.notes == ()
+        assert [call["ResourceArn"] for call in studio.calls("ListTags")] == [app.arn]
+        app.tags.clear()
+        assert tags(await inside.look()) == {"kept": {}}
+        studio.delete_app(app)
+
+    async def test_right_before_an_act_they_are_read_anew(self, inside: Inside, studio: Studio) -> None:
+        one, other = studio.add_app("ann", "one"), studio.add_app("ann", "other")
+        apps = await inside.resources()
+        one.tags["reaper:protect"] = other.tags["reaper:protect"] = "true"
+        assert tags(await inside.look()) == {"one": {}, "other": {}}
+        assert tags(await inside.look(apps["one"])) == {"one": {"reaper:protect": "true"}, "other": {}}
+        for app in (one, other):
+            studio.delete_app(app)
+
+    async def test_without_the_permission_to_read_tags_apps_are_judged(
+        self, inside: Inside, studio: Studio
+    ) -> None:
+        app = studio.add_app("ann", "judged")
+        studio.fail("ListTags", "AccessDeniedException", times=None)
+        looks = [await inside.look() for _ in range(5)]
+        for seen in looks:
+            assert said(seen, "judged")[0] is IDLE
+            assert signals(seen, "judged").keys() == {"status"}
+            (note,) = seen.notes
+            assert note.startswith(
+                "tags of apps can't be read, so reaper:protect and reaper:hold-until on them"
+            )
+            assert "the role needs sagemaker:ListTags" in note
+        assert len(studio.calls("ListTags")) == 1
+        (resource,) = looks[-1].resources
+        assert (await inside.look(resource)).notes == looks[-1].notes
+        assert len(studio.calls("ListTags")) == 2, "right before an act all the same"
+        assert (await (await inside.source()).act(resource, "delete")).gone
+        assert app.status(studio.now()) == "Deleted"
+
+    async def test_a_protection_is_not_forgotten(self, inside: Inside, studio: Studio) -> None:
+        app = studio.add_app("ann", "kept")
+        app.tags["reaper:protect"] = "true"
+        await inside.look()
+        studio.drop("ListTags", times=None)
+        seen = await inside.look(after=minutes(6))
+        assert (tags(seen), seen.notes) == ({"kept": {"reaper:protect": "true"}}, ())
+        seen = await inside.look(after=minutes(6))
+        assert tags(seen) == {"kept": {"reaper:protect": "true"}}
+        assert "tags of apps can't be read" in seen.notes[0]
+        assert len(studio.calls("ListTags")) == 3
+        studio.heal()
+        assert (await inside.look(after=minutes(6))).notes == ()
+        studio.delete_app(app)
+        assert tags(await inside.look()) == {}
+        new = studio.add_app("ann", "kept")
+        assert tags(await inside.look()) == {"kept": {}}, "another life"
+        studio.delete_app(new)
+
+    async def test_no_answer_holds_a_look_up_for_long(
+        self, inside: Inside, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("reaper.providers.studio.labels._DEADLINE_S", 0.2)
+        app = studio.add_app("ann", "slow")
+        studio.hang("ListTags", times=None)
+        seen = await inside.look()
+        assert seen.poll.complete
+        assert "sagemaker ListTags in us-east-1: no answer within 0.2 s" in seen.notes[0]
+        studio.delete_app(app)
+
+    async def test_the_loading_of_awss_client_holds_up_only_an_act(
+        self, inside: Inside, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def loading(_models: Models) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(Models, "loader", loading)
+        monkeypatch.setattr("reaper.providers.studio.labels._DEADLINE_S", 0.3)
+        app = studio.add_app("ann", "early")
+        seen = await inside.look()
+        assert (seen.poll.complete, tags(seen), seen.notes) == (True, {"early": {}}, ())
+        assert "AWS's client is not loaded yet" in (await inside.look(*seen.resources)).notes[0]
+        studio.delete_app(app)
 
     async def test_one_that_fails_does_not_stop_the_others(self, inside: Inside, studio: Studio) -> None:
         """Failure 3 of the original."""
