@@ -88,7 +88,7 @@ def _heading() -> str:
     )
     return f"""# Benchmarks
 
-Made by `make bench`, which runs for about twenty minutes and rewrites this page. Figures of one run on
+Made by `make bench`, which runs for about half an hour and rewrites this page. Figures of one run on
 {datetime.now(UTC):%Y-%m-%d}: {machine}. A machine that does other work at the same time shows other figures:
 compare rows of one run.
 """
