@@ -25,7 +25,9 @@ async def studio() -> AsyncIterator[Studio]:
             server = fake.add_app(name, app_type="JupyterServer", created_at=created_at)
             fake.add_app(name, f"{name}-app", created_at=created_at)
             if name == "ann":
-                beat = Heartbeat(version="0.3.0", idle_timeout=None, at=fake.now(), mode="enforce")
+                beat = Heartbeat(
+                    version="0.3.0", idle_timeout=None, at=fake.now(), mode="enforce", door="server"
+                )
                 server.tags["reaper:heartbeat"] = write_heartbeat(beat)
         yield fake
 
