@@ -5,7 +5,7 @@ daemon and a replay of the past build the same state from the journal (`World.re
 input or output.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -304,9 +304,10 @@ class World:
 
     def _leave(self, poll: Poll, delta: Delta) -> None:
         """Tell parents what is gone from them; where nobody knows in what it lived, all in which it may have."""
+        homes = [one for one in self.live.values() if one.resource.children_from] if delta.gone else []
         for child in delta.gone:
             action = child.action
-            for parent in self._parents(child):
+            for parent in self._parents(child, homes):
                 left = ChildLeft(
                     at=poll.started_at,
                     ref=parent.ref,
@@ -316,16 +317,12 @@ class World:
                 )
                 delta.facts.append(left)
 
-    def _parents(self, child: History) -> list[History]:
+    def _parents(self, child: History, homes: Sequence[History]) -> list[History]:
         key = child.resource.parent_key
         if key is not None:
             parent = self.live.get(key)
             return [] if parent is None else [parent]
-        return [
-            other
-            for other in self.live.values()
-            if other.resource.children_from and child.source.startswith(other.resource.children_from)
-        ]
+        return [home for home in homes if child.source.startswith(home.resource.children_from)]
 
     def _source_holds(self, collected: Collected, delta: Delta) -> None:
         poll = collected.poll

@@ -2,7 +2,7 @@
 
 from reaper.clients.jupyter.address import ServerAddress, local_address, parse_address, saved_on_disk
 from reaper.clients.jupyter.client import Deletion, JupyterClient
-from reaper.clients.jupyter.discovery import Discovery, discover, other_homes, runtime_dirs
+from reaper.clients.jupyter.discovery import Discovery, discover, other_homes, runtime_dirs, servers_here
 from reaper.clients.jupyter.models import KernelModel, ServerStatus, SessionModel, TerminalModel
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "parse_address",
     "runtime_dirs",
     "saved_on_disk",
+    "servers_here",
 ]

@@ -11,8 +11,8 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from reaper.clients.jupyter.address import ServerAddress, is_usable_token, join_url, local_address
 
-__all__ = ["Discovery", "discover", "other_homes", "runtime_dirs"]
+__all__ = ["Discovery", "discover", "other_homes", "runtime_dirs", "servers_here"]
 
 _RUNTIME_FILE = re.compile(r"(?:jp|nb)server-([1-9][0-9]{0,9})\.json")
 
@@ -129,6 +129,25 @@ def discover(
     newest = {address.url: (pid, address) for _, pid, address in sorted(seen, key=lambda found: found[0])}
     servers = tuple(address for _, address in sorted(newest.values(), key=lambda found: found[0]))
     return Discovery(servers=servers, problems=tuple(problems), complete=not problems)
+
+
+def servers_here(found: Discovery, named: Sequence[ServerAddress]) -> list[ServerAddress]:
+    """Give this host's servers; or those named by address, with what their runtime files know besides. Pure.
+
+    Args:
+        found: What the runtime files tell.
+        named: By the settings; empty: all that were found.
+    """
+    here = [server for server in found.servers if server.local]
+    if not named:
+        return here
+    by_url = {server.url: server for server in here}
+    return [
+        replace(one, pid=known.pid, root_dir=known.root_dir, token=one.token or known.token)
+        if (known := by_url.get(one.url)) is not None
+        else one
+        for one in named
+    ]
 
 
 def _runtime_files(directories: Iterable[Path], problems: list[str]) -> list[tuple[Path, int]]:

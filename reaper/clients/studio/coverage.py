@@ -182,18 +182,20 @@ def _said(seen: SeenApp, beat: Heartbeat | None, problem: str, now: datetime) ->
     if beat is not None and beat.at > now + _AHEAD:
         ahead = format_duration(_whole(beat.at - now))
         return Coverage.UNCOVERED, f"its reaper's heartbeat lies {ahead} ahead: check the clocks"
-    if beat is not None and now - beat.at <= FRESH:
-        if beat.mode != "enforce":
-            mode = beat.mode or "an unknown mode"
+    fresh = beat if beat is not None and now - beat.at <= FRESH else None
+    if fresh is not None:
+        if fresh.mode != "enforce":
+            mode = fresh.mode or "an unknown mode"
             return Coverage.UNCOVERED, f"its reaper runs in {mode}: it reaps nothing"
-        if not beat.door:
-            return Coverage.UNCOVERED, "its reaper can't list its apps"
-        return Coverage.COVERED, "its reaper has reported in"
+        if fresh.door:
+            return Coverage.COVERED, "its reaper has reported in"
     began_at = seen.app.created_at
     if began_at is not None and timedelta(0) <= now - began_at < SETTLE:
         return Coverage.STARTING, f"it started {format_duration(_whole(now - began_at))} ago"
     if problem:
         return Coverage.UNCOVERED, problem
+    if fresh is not None:
+        return Coverage.UNCOVERED, "its reaper can't list its apps"
     if beat is not None:
         return Coverage.UNCOVERED, f"its reaper last reported in {format_duration(_whole(now - beat.at))} ago"
     return Coverage.UNCOVERED, "no reaper has reported in"

@@ -2,18 +2,17 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 
 from reaper.clients.aside import Aside
 from reaper.clients.aws import Aws
 from reaper.clients.jupyter import (
     Discovery,
-    ServerAddress,
     discover,
     other_homes,
     parse_address,
     runtime_dirs,
+    servers_here,
 )
 from reaper.clients.studio import Identity, own_identity
 from reaper.clock import Clock
@@ -95,7 +94,7 @@ class SagemakerProvider:
                 f"{self._options.metadata_file} names no notebook instance: only a reaper on one can judge it"
             )
             return None, problem or none, problem is None
-        servers = tuple(self._servers(found))
+        servers = tuple(servers_here(found, self._named))
         if self._instance is None or self._instance.servers != servers:
             memo = memos.get(instance_source_name(identity))
             self._instance = InstanceSource(identity, servers, self._options, self._aws, self._clock, memo)
@@ -109,16 +108,3 @@ class SagemakerProvider:
             identity, problem = None, str(error)
         directories = self._options.runtime_dirs or runtime_dirs(os.environ, homes=other_homes())
         return identity, discover(directories, os.environ, ca_file=self._options.ca_file), problem
-
-    def _servers(self, found: Discovery) -> list[ServerAddress]:
-        """Give this host's servers: those named by address, with what their runtime files know besides."""
-        here = [server for server in found.servers if server.local]
-        if not self._named:
-            return here
-        by_url = {server.url: server for server in here}
-        return [
-            replace(named, pid=known.pid, root_dir=known.root_dir)
-            if (known := by_url.get(named.url)) is not None
-            else named
-            for named in self._named
-        ]

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from reaper.clients.jupyter import (
     other_homes,
     parse_address,
     runtime_dirs,
+    servers_here,
 )
 from reaper.clients.studio import Identity, own_identity
 from reaper.clock import Clock
@@ -59,7 +59,8 @@ class StudioProvider:
         identity, found, problem = await self._aside.call(self._search, _SEARCH_DEADLINE_S)
         self._identity = self._identity or identity
         sources = [
-            self._source(servers, memos) for servers in self._places(self._identity, self._servers(found))
+            self._source(servers, memos)
+            for servers in self._places(self._identity, servers_here(found, self._named))
         ]
         self._sources = {source.name: source for source in sources}
         complete = self._identity is not None or (problem is None and found.complete)
@@ -89,19 +90,6 @@ class StudioProvider:
             identity, problem = None, str(error)
         directories = self._options.runtime_dirs or runtime_dirs(os.environ, homes=other_homes())
         return identity, discover(directories, os.environ, ca_file=self._options.ca_file), problem
-
-    def _servers(self, found: Discovery) -> list[ServerAddress]:
-        """Give the servers of this container: those named by address, with what their runtime files know besides."""
-        here = [server for server in found.servers if server.local]
-        if not self._named:
-            return here
-        by_url = {server.url: server for server in here}
-        return [
-            replace(named, pid=known.pid, root_dir=known.root_dir, token=named.token or known.token)
-            if (known := by_url.get(named.url)) is not None
-            else named
-            for named in self._named
-        ]
 
     def _places(
         self, identity: Identity | None, servers: list[ServerAddress]

@@ -97,6 +97,12 @@ class TestAppsThatDeleteThemselves:
         assert (found.coverage, found.reason) == (UNCOVERED, "no reaper has reported in")
 
 
+def test_a_reaper_that_has_not_listed_its_apps_yet_is_given_the_time_of_a_start():
+    """It waits for a JupyterServer that is not up yet, and reports itself meanwhile."""
+    found = judged(app("JupyterLab", beat(door=""), age=minutes(1)))
+    assert (found.coverage, found.reason) == (STARTING, "it started 1m ago")
+
+
 class TestCanvas:
     """A reaper that goes through SageMaker's API sees it; a JupyterServer's own endpoint does not list it."""
 
