@@ -87,6 +87,38 @@ FOUND: dict[Reason, tuple[str, str]] = {
         "unknown",
         "A rule (yours or ours) raised an error on this one resource. The others go on; `explain` has the error.",
     ),
+    Reason.OFF_HOURS: (
+        "reap",
+        "Rule `schedule`: `off` has come, `on` has not. With `only_if_idle` it must be at rest as well.",
+    ),
+    Reason.ON_HOURS: ("wait", "Rule `schedule`, until the next time that `off` names."),
+    Reason.STARTED_OFF_HOURS: (
+        "wait",
+        "Rule `schedule`: somebody started it in the evening or at the weekend, and meant to.",
+    ),
+    Reason.NO_OWNER: (
+        "reap",
+        "Rule `untagged`, `timeout` after its start. Until then the reason is `young_enough`.",
+    ),
+    Reason.HAS_OWNER: ("wait", "Rule `untagged`: its source names an owner, or one of `tags` is on it."),
+    Reason.SPENT: ("reap", "Rule `spend`: its cost an hour times the hours since its start reaches `limit`."),
+    Reason.NOT_SPENT: ("wait", "Rule `spend`."),
+    Reason.COST_UNKNOWN: ("unknown", "Rule `spend`, where no price is known."),
+    Reason.PAST_DEADLINE: ("reap", "Rule `deadline`: the instant in the tag `reaper:deadline` has come."),
+    Reason.BEFORE_DEADLINE: ("wait", "Rule `deadline`."),
+    Reason.NO_DEADLINE: ("wait", "Rule `deadline`: the tag is not on it."),
+    Reason.DEADLINE_UNREADABLE: (
+        "unknown",
+        "Rule `deadline`: the tag holds no RFC 3339 instant with a zone. The detail quotes it.",
+    ),
+    Reason.CONDITION_TRUE: ("reap", "Rule `where`, if no other part of the policy has more to say."),
+    Reason.CONDITION_FALSE: ("wait", "Rule `where`, and the key `where` of a policy."),
+    Reason.CONDITION_FAILED: (
+        "keep",
+        "Rule `where`: an attribute that is not there, a comparison of text with number. The detail has the error.",
+    ),
+    Reason.NEGATED: ("reap", "Rule `not`: the rule that it names would wait."),
+    Reason.NEGATED_DUE: ("wait", "Rule `not`: the rule that it names is due."),
 }
 """Findings: the verdict that each comes with, and when."""
 

@@ -46,6 +46,26 @@ class Reason(StrEnum):
     EVIDENCE_LOST = "evidence_lost", "a signal that was seen before, or is required, is missing"
     SOURCE_FAILING = "source_failing", "its source could not be read completely, so nothing is known of it"
     RULE_FAILED = "rule_failed", "the policy's rule raised an error on this resource"
+    OFF_HOURS = "off_hours", "its schedule says that it is to be off"
+    ON_HOURS = "on_hours", "its schedule lets it run now"
+    STARTED_OFF_HOURS = (
+        "started_off_hours",
+        "it was started while it was to be off, and is left alone until the next off time",
+    )
+    NO_OWNER = "no_owner", "nobody is named as its owner"
+    HAS_OWNER = "has_owner", "its owner is known"
+    SPENT = "spent", "it has cost as much as the policy allows"
+    NOT_SPENT = "not_spent", "it has not yet cost as much as the policy allows"
+    COST_UNKNOWN = "cost_unknown", "what it costs is unknown, and unknown is never nothing"
+    PAST_DEADLINE = "past_deadline", "its deadline has passed"
+    BEFORE_DEADLINE = "before_deadline", "its deadline is still to come"
+    NO_DEADLINE = "no_deadline", "it has no deadline"
+    DEADLINE_UNREADABLE = "deadline_unreadable", "it has a deadline that can't be read"
+    CONDITION_TRUE = "condition_true", "the policy's condition holds"
+    CONDITION_FALSE = "condition_false", "the policy's condition does not hold"
+    CONDITION_FAILED = "condition_failed", "the policy's condition can't be evaluated on it, which keeps it"
+    NEGATED = "negated", "the rule under `not` waits, so this policy is due"
+    NEGATED_DUE = "negated_due", "the rule under `not` is due, so this policy waits"
     # vetoes: why a reap must not happen now
     PROTECTED = "protected", "the tag reaper:protect is on it"
     HELD = "held", "a hold protects it"

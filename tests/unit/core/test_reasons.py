@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,13 +38,14 @@ class Always:
     """A rule that says what it is told to."""
 
     verdict: Verdict
+    reason: Reason = Reason.RULE_FAILED
     timeout: timedelta = timedelta(hours=2)
 
     def evaluate(self, history: History, now: datetime, policy: str) -> Finding:
-        if self.verdict is Verdict.UNKNOWN:
+        if self.reason is Reason.RULE_FAILED:
             msg = "a rule that raises"
             raise LookupError(msg)
-        return Finding(policy=policy, verdict=self.verdict, reason=Reason.ACTIVE)
+        return Finding(policy=policy, verdict=self.verdict, reason=self.reason)
 
 
 def at(
@@ -159,6 +161,33 @@ def clock_jump() -> Decision:
     return at(T0, kernel().fact(ClockJumped(at=T0 - minutes(2), seconds=9 * 3600.0)), rules())
 
 
+RULES = {
+    "off_hours": Verdict.REAP,
+    "on_hours": Verdict.WAIT,
+    "started_off_hours": Verdict.WAIT,
+    "no_owner": Verdict.REAP,
+    "has_owner": Verdict.WAIT,
+    "spent": Verdict.REAP,
+    "not_spent": Verdict.WAIT,
+    "cost_unknown": Verdict.UNKNOWN,
+    "past_deadline": Verdict.REAP,
+    "before_deadline": Verdict.WAIT,
+    "no_deadline": Verdict.WAIT,
+    "deadline_unreadable": Verdict.UNKNOWN,
+    "condition_true": Verdict.REAP,
+    "condition_false": Verdict.WAIT,
+    "condition_failed": Verdict.KEEP,
+    "negated": Verdict.REAP,
+    "negated_due": Verdict.WAIT,
+}
+"""What rules beside `idle` and `age` say, each with its verdict."""
+
+
+def told(code: str) -> Decision:
+    reason = next(one for one in Reason if one.value == code)
+    return overdue(rules(policy(rule=Always(verdict=RULES[code], reason=reason))))
+
+
 SITUATIONS: dict[str, Callable[[], Decision]] = {
     # findings
     "active": lambda: said(execution_state=active()),
@@ -176,6 +205,7 @@ SITUATIONS: dict[str, Callable[[], Decision]] = {
     "evidence_lost": evidence_lost,
     "source_failing": lambda: failing(seen=False),
     "rule_failed": lambda: overdue(rules(policy(rule=Always(verdict=Verdict.UNKNOWN)))),
+    **{code: partial(told, code) for code in RULES},
     # vetoes
     "protected": lambda: overdue(tags={"Reaper:Protect": "no"}),
     "held": lambda: overdue(tags={"reaper:hold-until": "next week"}),
@@ -209,6 +239,8 @@ VERDICTS = {
     Verdict.UNKNOWN: {"no_evidence", "evidence_unknown", "evidence_lost", "source_failing", "rule_failed"},
 }
 TO_ACT = {"idle", "busy_timeout", "too_old", "dead"}
+for _code, _verdict in RULES.items():
+    (TO_ACT if _verdict is Verdict.REAP else VERDICTS[_verdict]).add(_code)
 
 
 def test_every_reason_has_a_situation():
