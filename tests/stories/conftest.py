@@ -14,8 +14,8 @@ from tests.stories.house import House, play_house
 from tests.stories.night import Night, play_night
 from tests.stories.restarts import Restarts, play_restarts
 from tests.stories.studio import Classic, play_classic
-from tests.stories.studio_lab import Lab, play_lab
 from tests.stories.travel import Travel, play_travel
+from tests.stories.workplaces import Workplace, play_workplaces
 
 T = TypeVar("T")
 
@@ -64,5 +64,7 @@ def classic(tmp_path_factory: pytest.TempPathFactory, _own_session_environment: 
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory, _own_session_environment: None) -> Lab:
-    return _played(play_lab, tmp_path_factory)
+def workplaces(
+    tmp_path_factory: pytest.TempPathFactory, _own_session_environment: None
+) -> dict[str, Workplace]:
+    return _played(play_workplaces, tmp_path_factory)

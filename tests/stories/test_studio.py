@@ -1,51 +1,71 @@
 """Studio: the stories w3, w4 and w20, and what else must hold on the play of the eleven failures.
 
-`studio.py` plays Studio Classic, `studio_lab.py` a JupyterLab app of the new Studio.
+`studio.py` plays Studio Classic, `workplaces.py` a JupyterLab app of the new Studio and a notebook instance.
 """
 
+import shutil
 from datetime import timedelta
 
 import pytest
 
 from reaper.core.facts import ActionState
 from tests.stories.studio import SOON, TIMEOUT, Classic, row
-from tests.stories.studio_lab import Lab
+from tests.stories.workplaces import PLACES, WAYS, Workplace
 
 pytestmark = pytest.mark.timeout(600)
 
 in_classic = pytest.mark.xdist_group("stories-studio")
-in_lab = pytest.mark.xdist_group("stories-studio-lab")
+at_work = pytest.mark.xdist_group("stories-workplaces")
 
 
-@in_lab
-@pytest.mark.parametrize("way", ["nohup", "setsid", "tmux"])
-def test_w3_training_outside_every_tree_keeps_its_jupyterlab_app(lab: Lab, way: str):
+@at_work
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("way", WAYS)
+def test_w3_training_outside_every_tree_keeps_its_app_and_its_notebook_instance(
+    workplaces: dict[str, Workplace], place: str, way: str
+):
     """Its terminal was closed, there is no kernel, and the timeout is over: nothing else keeps it."""
-    if way == "tmux" and way not in lab.trained:
+    if way == "tmux" and not shutil.which("tmux"):
         pytest.skip("needs tmux")
-    assert lab.app_then[way] == "InService"
-    training = lab.trained[way]
+    shown = workplaces[place]
+    training = shown.trained[way]
+    assert training["explained"], "its process was not seen at work"
     decision = training["explained"]["decision"]
     assert (decision["verdict"], decision["reason"]) == ("wait", "active")
     assert f"(pid {training['pid']})" in decision["reason_text"]
     active = [one["signal"] for one in decision["evidence"] if one["activity"] == "active"]
     assert active == ["process"]
-    assert lab.app_after == "Deleting", "when all that is over, the app goes"
+    assert shown.state_then[way] == "InService"
 
 
-@in_lab
-def test_w4_a_notebook_that_is_edited_and_saved_keeps_its_kernel_and_its_jupyterlab_app(lab: Lab):
-    assert lab.edited > 5
-    assert lab.kernel_then
-    assert lab.app_then["editing"] == "InService"
-    for name in ("kernel", "app"):
-        decision = lab.editing[name]["decision"]
+@at_work
+@pytest.mark.parametrize("place", PLACES)
+def test_w4_a_notebook_that_is_edited_and_saved_keeps_its_kernel_its_app_and_its_notebook_instance(
+    workplaces: dict[str, Workplace], place: str
+):
+    shown = workplaces[place]
+    assert shown.edited > 5
+    assert shown.kernel_then
+    assert shown.state_then["editing"] == "InService"
+    for name in ("kernel", "place"):
+        assert shown.editing[name], f"nothing was said of the {name}"
+        decision = shown.editing[name]["decision"]
         assert (decision["verdict"], decision["reason"]) == ("wait", "idle_not_long_enough"), name
         evidence = {one["signal"]: one for one in decision["evidence"]}
         assert evidence["saved"]["value"].endswith("w4.ipynb was saved"), name
         assert "active" not in {one["activity"] for one in evidence.values()}, "nothing computes"
         assert decision["since"] >= evidence["saved"]["evidence_at"], "it is a save that counts"
-    assert (lab.kernel_after, lab.app_after) == (False, "Deleting"), "kernel and app go when nobody edits"
+
+
+@at_work
+@pytest.mark.parametrize(("place", "state"), list(zip(PLACES, ("Deleting", "Stopping"), strict=True)))
+def test_when_the_work_is_over_and_nobody_edits_the_kernel_goes_and_then_the_place_just_once(
+    workplaces: dict[str, Workplace], place: str, state: str
+):
+    shown = workplaces[place]
+    assert shown.requests_then == 0, "not before"
+    assert not shown.kernel_after
+    assert (shown.state_after, shown.requests) == (state, 1)
 
 
 @in_classic
