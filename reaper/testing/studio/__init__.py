@@ -16,9 +16,9 @@ botocore's own service models: what AWS would not understand fails the test.
             await server.execute(session["kernel"]["id"], "1 + 1")
 """
 
+from reaper.testing.aws_wire.faults import Request
 from reaper.testing.studio.compute import Endpoint, Job, NotebookInstance
 from reaper.testing.studio.estate import App, Domain, Place, Space, UserProfile
-from reaper.testing.studio.faults import Request
 from reaper.testing.studio.running import running_studio
 from reaper.testing.studio.server import StudioServer, resource_metadata, running_studio_server
 from reaper.testing.studio.studio import Studio

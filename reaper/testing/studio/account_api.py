@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from reaper.testing.aws_wire.faults import Refusal
 from reaper.testing.studio.estate import App, Place
-from reaper.testing.studio.faults import Refusal
 from reaper.testing.studio.inventory import Tagged
 from reaper.testing.studio.paging import page
 from reaper.testing.studio.studio import Studio

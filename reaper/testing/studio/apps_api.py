@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from reaper.testing.aws_wire.faults import Refusal
 from reaper.testing.studio.estate import ACTIVE, App, AppKey, Domain, Place, Space, UserProfile
-from reaper.testing.studio.faults import Refusal
 from reaper.testing.studio.paging import page
 from reaper.testing.studio.studio import Studio
 

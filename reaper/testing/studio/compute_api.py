@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from reaper.testing.aws_wire.faults import Refusal
 from reaper.testing.studio.compute import Endpoint, Job, NotebookInstance
 from reaper.testing.studio.estate import Place
-from reaper.testing.studio.faults import Refusal
 from reaper.testing.studio.paging import listed, page
 from reaper.testing.studio.studio import Studio
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
+from reaper.testing.aws_wire.faults import Fault, How, Request
 from reaper.testing.studio.estate import App, Space, UserProfile
-from reaper.testing.studio.faults import Fault, How, Request
 from reaper.testing.studio.studio import Studio
 
 __all__ = ["Door"]

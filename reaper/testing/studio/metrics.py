@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from reaper.testing.aws_wire.faults import Refusal, Unsupported
 from reaper.testing.studio.estate import Place
-from reaper.testing.studio.faults import Refusal, Unsupported
 
 __all__ = ["MOST_QUERIES", "Metrics"]
 

@@ -5,13 +5,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from reaper.clock import Clock
+from reaper.testing.aws_wire.faults import Fault, Faults, How, Request
 from reaper.testing.studio.compute import Endpoint
 from reaper.testing.studio.estate import App
-from reaper.testing.studio.faults import DOOR_OPERATIONS, Fault, Faults, How, Request
 from reaper.testing.studio.inventory import Inventory
 from reaper.testing.studio.metrics import Metrics
 
 __all__ = ["Studio"]
+
+DOOR_OPERATIONS = frozenset({"GET apps", "DELETE app"})
+"""What the JupyterServer's own endpoint does, for its faults and in `requests`."""
 
 _SERVER_ERRORS = {"InternalFailure": 500, "InternalServerError": 500, "InternalServiceError": 500}
 _STATUS = {**_SERVER_ERRORS, "ServiceUnavailable": 503, "AccessDenied": 403, "ExpiredToken": 403}

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from reaper.testing import T0, FakeClock, hours, minutes, seconds
+from reaper.testing.aws_wire.faults import Fault, Faults, Refusal, Unsupported
 from reaper.testing.studio import Studio
-from reaper.testing.studio.faults import Fault, Faults, Refusal, Unsupported
 from reaper.testing.studio.metrics import Metrics
 from reaper.testing.studio.paging import listed, page
 

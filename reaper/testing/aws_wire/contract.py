@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-__all__ = ["COMMON_ERRORS", "Contract", "contract"]
+__all__ = ["COMMON_ERRORS", "EC2_ERRORS", "Contract", "contract"]
 
 COMMON_ERRORS = frozenset(
     {
@@ -38,6 +38,38 @@ COMMON_ERRORS = frozenset(
     }
 )
 """Errors that any operation may answer, beside those of its model (AWS API reference, Common Errors)."""
+
+EC2_ERRORS = frozenset(
+    {
+        "AuthFailure",
+        "Blocked",
+        "DryRunOperation",
+        "IncorrectInstanceState",
+        "InsufficientInstanceCapacity",
+        "InternalError",
+        "InvalidAttributeValue",
+        "InvalidInstanceAttributeValue",
+        "InvalidInstanceID.Malformed",
+        "InvalidInstanceID.NotFound",
+        "InvalidInstanceType",
+        "InvalidNextToken",
+        "InvalidParameterCombination",
+        "InvalidParameterValue",
+        "InvalidSpotInstanceRequestID.NotFound",
+        "InvalidVolume.NotFound",
+        "MissingParameter",
+        "OperationNotPermitted",
+        "OptInRequired",
+        "PendingVerification",
+        "RequestExpired",
+        "TagLimitExceeded",
+        "Unavailable",
+        "UnauthorizedOperation",
+        "UnsupportedHibernationConfiguration",
+        "UnsupportedOperation",
+    }
+)
+"""EC2's model names no errors at all: these are of its list (Amazon EC2 API Reference, Error codes)."""
 
 _CLASSES = {r"\p{L}": "A-Za-z\u00c0-\uffdc", r"\p{Z}": " ", r"\p{N}": "0-9"}
 """Java's character classes in AWS' patterns, as near as `re` comes to them."""
@@ -84,7 +116,7 @@ class Contract:
         """Name the errors that an operation may answer."""
         model = self.operation(operation)
         own = () if model is None else (shape.error_code for shape in model.error_shapes)
-        return COMMON_ERRORS.union(own)
+        return COMMON_ERRORS.union(own, EC2_ERRORS if self.service == "ec2" else ())
 
 
 @functools.cache

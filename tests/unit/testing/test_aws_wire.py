@@ -11,8 +11,8 @@ from botocore.serialize import create_serializer
 from hypothesis import given, strategies as st
 
 from reaper.testing import T0
-from reaper.testing.studio import wire
-from reaper.testing.studio.contract import contract
+from reaper.testing.aws_wire import wire
+from reaper.testing.aws_wire.contract import contract
 
 PROTOCOLS = {
     wire.CBOR: "smithy-rpc-v2-cbor",

@@ -1,16 +1,13 @@
 """What goes wrong on demand, and the log of what was asked."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["DOOR_OPERATIONS", "Fault", "Faults", "How", "Refusal", "Request", "Unsupported"]
-
-
-DOOR_OPERATIONS = frozenset({"GET apps", "DELETE app"})
-"""What the JupyterServer's own endpoint does, for its faults and in `requests`."""
+__all__ = ["Fault", "Faults", "How", "Refusal", "Request", "Unsupported"]
 
 
 class Refusal(Exception):
@@ -40,6 +37,10 @@ class How(StrEnum):
     """It answers 200 and a body that was cut short."""
     DROP = "drop"
     """The connection is lost without an answer."""
+    SLOW = "slow"
+    """It answers well, late."""
+    HTML = "html"
+    """It answers a page in HTML, as a proxy or a gateway does."""
 
 
 class Unsupported(Refusal):
@@ -54,7 +55,7 @@ class Fault:
     """Calls that go wrong.
 
     Attributes:
-        operation: Of which operation; `*`: of any of AWS'.
+        operation: Of which operation; `*`: of any of AWS' (the fakes' other operations have a space in their name).
         how: In what way.
         code: The error's code.
         message: Its message.
@@ -62,6 +63,10 @@ class Fault:
         left: How many more calls; None: for ever.
         after: The operation is carried out first: its effect is there, only the answer is bad.
         when: Only calls with these parameters.
+        account: Only calls of this account; empty: of any.
+        region: Only calls signed for this region; empty: for any.
+        share: How many of the calls that meet it go wrong, of 1: chosen by a seeded random number.
+        delay_s: How late a slow answer is.
     """
 
     operation: str
@@ -72,13 +77,21 @@ class Fault:
     left: int | None = 1
     after: bool = False
     when: Mapping[str, Any] = field(default_factory=dict)
+    account: str = ""
+    region: str = ""
+    share: float = 1.0
+    delay_s: float = 0.0
 
-    def meets(self, operation: str, parameters: Mapping[str, Any]) -> bool:
-        """Tell whether a call goes wrong by it."""
-        any_of_aws = self.operation == "*" and operation not in DOOR_OPERATIONS
+    def meets(
+        self, operation: str, parameters: Mapping[str, Any], account: str = "", region: str = ""
+    ) -> bool:
+        """Tell whether a call may go wrong by it."""
+        any_of_aws = self.operation == "*" and " " not in operation
         return (
             self.left != 0
             and (any_of_aws or self.operation == operation)
+            and self.account in {"", account}
+            and self.region in {"", region}
             and all(parameters.get(name) == value for name, value in self.when.items())
         )
 
@@ -88,15 +101,20 @@ class Faults:
 
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
+        self._random = random.Random(0)  # noqa: S311 -- the same calls go wrong in every run
 
     def add(self, fault: Fault) -> None:
         """Ask for one."""
         self._waiting.append(fault)
 
-    def take(self, operation: str, parameters: Mapping[str, Any]) -> Fault | None:
+    def take(
+        self, operation: str, parameters: Mapping[str, Any], account: str = "", region: str = ""
+    ) -> Fault | None:
         """Use up one call of the first fault that meets it."""
         for fault in self._waiting:
-            if fault.meets(operation, parameters):
+            if fault.meets(operation, parameters, account, region) and (
+                fault.share >= 1 or self._random.random() < fault.share
+            ):
                 if fault.left is not None:
                     fault.left -= 1
                 return fault
@@ -113,7 +131,7 @@ class Request:
 
     Attributes:
         at: When, by the fake's clock.
-        service: `sagemaker`, `cloudwatch`, `sts`, or `jupyter` for the server's own endpoint.
+        service: botocore's name of it: `sagemaker`, `ec2`; `jupyter` for a server's own endpoint.
         operation: What was asked for.
         parameters: As they were sent.
         outcome: `ok`, the code of the error, or how it went wrong (`hang`, `garble`, `drop`).
