@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from reaper.cli.wiring import silent_providers
-from reaper.clients.jupyter import runtime_dirs
+from reaper.clients.jupyter import other_homes, runtime_dirs
 from reaper.clock import SystemClock
 from reaper.config import Settings
 from reaper.core.model import Collected
@@ -30,9 +30,10 @@ def look(settings: Settings) -> First:
 
 
 def places(settings: Settings) -> Sequence[str]:
-    """Name where servers are searched for."""
+    """Name where servers are searched for: by root, in the homes of all people of this host too."""
     named = [url.get_secret_value() for url in settings.jupyter.url]
-    return named or [str(path) for path in settings.jupyter.runtime_dirs or runtime_dirs(os.environ)]
+    directories = settings.jupyter.runtime_dirs or runtime_dirs(os.environ, homes=other_homes())
+    return named or [str(path) for path in directories]
 
 
 async def _look(providers: Sequence[Provider]) -> First:

@@ -1,6 +1,7 @@
 """`reaper doctor`: finds what is wrong, changes nothing, sends nothing."""
 
 import os
+import pwd
 import socket
 from datetime import UTC, datetime, timedelta
 
@@ -61,6 +62,7 @@ def test_no_daemon_and_no_journal_is_no_failure(reaper, no_daemon):
 
 def test_before_the_first_start_it_looks_for_servers_itself(reaper, no_daemon, own_home, monkeypatch):
     """That is when somebody asks why nothing is found."""
+    monkeypatch.setattr(pwd, "getpwall", list)
     [source] = [one for one in reaper("doctor", "-o", "json").json["checks"] if one["name"] == "sources"]
     assert source["level"] == "warn"
     assert source["text"] == f"no Jupyter server was found in {own_home}/jupyter/runtime"
@@ -75,6 +77,16 @@ def test_before_the_first_start_it_looks_for_servers_itself(reaper, no_daemon, o
     monkeypatch.setenv("REAPER_IDLE_TIMEOUT", "soon")
     [source] = [one for one in reaper("doctor", "-o", "json").json["checks"] if one["name"] == "sources"]
     assert source["level"] == "skip"
+
+
+def test_root_is_told_of_the_homes_of_all_people_too(reaper, no_daemon, own_home, monkeypatch):
+    """There it is looked as well: on a notebook instance reaper is root, and the server is a user's."""
+    person = pwd.struct_passwd(("ann", "x", 1000, 1000, "", f"{own_home}/ann", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [person])
+    for uid, more in ((0, f", {own_home}/ann/.local/share/jupyter/runtime"), (1, "")):
+        monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
+        [(level, text)] = found(Patient(environ=os.environ, now=NOW), "sources")
+        assert (level, text) == ("warn", f"no Jupyter server was found in {own_home}/jupyter/runtime{more}")
 
 
 def test_a_daemon_that_finds_no_server_is_told_where_this_shell_would_look(no_daemon, own_home):
