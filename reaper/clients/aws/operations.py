@@ -7,6 +7,9 @@ them can fall behind the code.
 
 from dataclasses import dataclass
 
+from reaper.clients.aws.fleet import FLEET
+from reaper.clients.aws.operation import Operation
+
 __all__ = [
     "ADD_TAGS",
     "DELETE_APP",
@@ -31,40 +34,6 @@ __all__ = [
     "JobOperations",
     "Operation",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One operation of one service.
-
-    Attributes:
-        service: botocore's name of the service: `sagemaker`, `cloudwatch`.
-        name: The operation as AWS calls it: `ListApps`.
-        action: What IAM calls it: `sagemaker:ListApps`; empty where it needs no permission.
-        resource: The type of resource that IAM lets the permission be limited to (Service Authorization
-            Reference): `app`; `*` where it is all or nothing.
-        used_for: What needs it: `studio`, `notebook-instance`, `coverage` ... (`reaper iam --for`).
-        writes: It changes something: it is sent once, and its errors are `ActionError`s.
-        carries_out: Which of `REAPER_ACTIONS` it carries out: `studio.delete`; empty where it is no such action. What
-            may not be done is not granted either.
-        items: Of one that answers in pages: the key of the list.
-        page_size: How many items, or datapoints, a page asks for; 100 is the most that SageMaker's lists give.
-        absent: Error codes that mean that there is no such thing.
-        absent_texts: Beginnings of messages that mean so too: of notebook instances, endpoints and training jobs
-            SageMaker says it in a ValidationException, whatever the service model says.
-    """
-
-    service: str
-    name: str
-    action: str
-    resource: str = "*"
-    used_for: tuple[str, ...] = ()
-    writes: bool = False
-    carries_out: str = ""
-    items: str = ""
-    page_size: int = 100
-    absent: frozenset[str] = frozenset()
-    absent_texts: tuple[str, ...] = ()
 
 
 _NO_SUCH_APP = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
@@ -136,7 +105,7 @@ GET_METRIC_DATA = Operation(
     service="cloudwatch",
     name="GetMetricData",
     action="cloudwatch:GetMetricData",
-    used_for=("studio", "endpoints"),
+    used_for=("studio", "endpoints", "fleet", "fleet-member"),
     items="MetricDataResults",
     page_size=100_800,  # the most: each page is paid for
 )
@@ -144,7 +113,7 @@ GET_CALLER_IDENTITY = Operation(
     service="sts",
     name="GetCallerIdentity",
     action="",  # allowed to everybody, even where a policy denies it (STS API Reference)
-    used_for=("studio", "endpoints", "jobs"),
+    used_for=("studio", "endpoints", "jobs", "fleet", "fleet-hub", "fleet-member"),
 )
 
 _NO_SUCH_INSTANCE = ("RecordNotFound",)
@@ -288,5 +257,6 @@ OPERATIONS: tuple[Operation, ...] = (
     DELETE_ENDPOINT,
     LIST_ENDPOINT_TAGS,
     *(operation for job in JOBS.values() for operation in (job.list, job.stop, job.tags)),
+    *FLEET,
 )
 """All of them. Add yours here: a new one makes a new copy of the trimmed models at the next start."""

@@ -21,13 +21,25 @@ from typing import Any
 
 from reaper.clients.aws.operations import OPERATIONS, Operation
 
-__all__ = ["HEARTBEAT_TAG", "LONGEST", "PURPOSES", "Narrowing", "length", "partition_of", "policy"]
+__all__ = [
+    "HEARTBEAT_TAG",
+    "LAST_ACTION_TAG",
+    "LONGEST",
+    "PURPOSES",
+    "Narrowing",
+    "length",
+    "partition_of",
+    "policy",
+]
 
 LONGEST = 6_144
 """Characters that a managed policy may have, white space not counted (IAM User Guide, quotas)."""
 
 HEARTBEAT_TAG = "reaper:heartbeat"
 """The tag that a reaper leaves on the app it runs in (docs/adr/0007-heartbeat-is-a-tag.md)."""
+
+LAST_ACTION_TAG = "reaper:last-action"
+"""The tag that says what reaper was about to do to an instance, written right before it."""
 
 PURPOSES = tuple(dict.fromkeys(purpose for operation in OPERATIONS for purpose in operation.used_for))
 """What policies can be for."""
@@ -49,6 +61,15 @@ _MANAGED_TAG = "reaper:managed"
 _ONES_OWN = frozenset({"app", "notebook-instance"})
 """Types of what reaper acts on from inside: it is there because its owner put it there."""
 
+_EC2 = frozenset({"instance", "spot-instances-request"})
+"""Types of EC2's, the tags of which IAM knows as `aws:ResourceTag`."""
+
+_PARAMETERS = "parameter/reaper/*"
+"""Names of the parameters that reaper may read: the one that pauses a fleet."""
+
+_LOOKS: Mapping[str, str] = {"*": "Look", "role": "AssumeRoles"}
+"""Ids of statements that allow questions, by the type of resource, where it is another than the type says."""
+
 Statement = dict[str, Any]
 
 
@@ -64,6 +85,7 @@ class Narrowing:
         user: One user profile: for an execution role that no other shares. Empty: whoever calls.
         shared_spaces: Whether apps of shared spaces may be deleted, which belong to no single user.
         notebook_instance: One notebook instance.
+        roles: Roles in other accounts that may be assumed: ARNs, or names, which mean that role in any account.
     """
 
     partition: str = "aws"
@@ -73,10 +95,11 @@ class Narrowing:
     user: str = ""
     shared_spaces: bool = False
     notebook_instance: str = "*"
+    roles: tuple[str, ...] = ("reaper-member",)
 
-    def arn(self, resource: str) -> str:
-        """Name resources of SageMaker."""
-        return f"arn:{self.partition}:sagemaker:{self.region}:{self.account}:{resource}"
+    def arn(self, resource: str, service: str = "sagemaker") -> str:
+        """Name resources."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
 
 def partition_of(region: str) -> str:
@@ -125,9 +148,9 @@ def _reads(operations: Iterable[Operation], narrowing: Narrowing) -> list[Statem
             by_resource.setdefault(operation.resource, []).append(operation.action)
     return [
         {
-            "Sid": "Look" if resource == "*" else f"Look{_sid(resource)}",
+            "Sid": _LOOKS.get(resource) or f"Look{_sid(resource)}",
             "Effect": "Allow",
-            "Action": sorted(actions),
+            "Action": sorted(set(actions)),
             "Resource": "*" if resource == "*" else _named(resource, narrowing),
         }
         for resource, actions in sorted(by_resource.items())
@@ -146,6 +169,8 @@ def _writes(operations: Iterable[Operation], narrowing: Narrowing) -> list[State
                 found += _deletion(operation.action, narrowing)
             case "AddTags":
                 found.append(_heartbeat(operation.action, narrowing))
+            case "CreateTags":
+                found.append(_last_action(operation.action, narrowing))
             case name:
                 statement: Statement = {
                     "Sid": name,
@@ -154,19 +179,35 @@ def _writes(operations: Iterable[Operation], narrowing: Narrowing) -> list[State
                     "Resource": _named(operation.resource, narrowing),
                 }
                 if operation.resource not in _ONES_OWN:
-                    statement["Condition"] = {"Null": {f"sagemaker:ResourceTag/{_MANAGED_TAG}": "false"}}
-                found.append(statement)
-    if acts:
-        found.append(
-            {
-                "Sid": "NeverProtected",
-                "Effect": "Deny",
-                "Action": sorted(operation.action for operation in acts),
-                "Resource": "*",
-                "Condition": {"Null": {f"sagemaker:ResourceTag/{_PROTECT_TAG}": "false"}},
-            }
-        )
+                    statement["Condition"] = _tagged(operation.resource, _MANAGED_TAG)
+                if statement not in found:  # hibernating is a way of stopping
+                    found.append(statement)
+    return [*found, *_never_protected(acts)]
+
+
+def _never_protected(acts: Iterable[Operation]) -> list[Statement]:
+    """Deny everything that reaper does to what has the tag that protects, whatever else allows it."""
+    kinds = {"NeverProtected": False, "NeverProtectedInstances": True}
+    found = []
+    for sid, of_ec2 in kinds.items():
+        those = [operation for operation in acts if (operation.resource in _EC2) is of_ec2]
+        if those:
+            found.append(
+                {
+                    "Sid": sid,
+                    "Effect": "Deny",
+                    "Action": sorted({operation.action for operation in those}),
+                    "Resource": "*",
+                    "Condition": _tagged(those[0].resource, _PROTECT_TAG),
+                }
+            )
     return found
+
+
+def _tagged(resource: str, tag: str) -> dict[str, Any]:
+    """Write the condition that a resource has a tag, whatever its value."""
+    key = "aws:ResourceTag" if resource in _EC2 else "sagemaker:ResourceTag"
+    return {"Null": {f"{key}/{tag}": "false"}}
 
 
 def _deletion(action: str, narrowing: Narrowing) -> list[Statement]:
@@ -229,11 +270,25 @@ def _heartbeat(action: str, narrowing: Narrowing) -> Statement:
         "Effect": "Allow",
         "Action": action,
         "Resource": _named("app", narrowing),
-        "Condition": {
-            "ForAllValues:StringEquals": {"aws:TagKeys": [HEARTBEAT_TAG]},
-            "Null": {"aws:TagKeys": "false"},
-        },
+        "Condition": _only_key(HEARTBEAT_TAG),
     }
+
+
+def _last_action(action: str, narrowing: Narrowing) -> Statement:
+    """Allow to say on an instance what is about to be done to it, and no other tag."""
+    only, managed = _only_key(LAST_ACTION_TAG), _tagged("instance", _MANAGED_TAG)
+    return {
+        "Sid": "LastAction",
+        "Effect": "Allow",
+        "Action": action,
+        "Resource": _named("instance", narrowing),
+        "Condition": {**only, "Null": {**only["Null"], **managed["Null"]}},
+    }
+
+
+def _only_key(tag: str) -> dict[str, Any]:
+    """Write the condition that a request writes one tag, and no other."""
+    return {"ForAllValues:StringEquals": {"aws:TagKeys": [tag]}, "Null": {"aws:TagKeys": "false"}}
 
 
 def _named(resource: str, narrowing: Narrowing) -> str | list[str]:
@@ -244,8 +299,18 @@ def _named(resource: str, narrowing: Narrowing) -> str | list[str]:
         case "notebook-instance":
             names = _spellings(narrowing.notebook_instance)
             return _one_or_more([narrowing.arn(f"notebook-instance/{name}") for name in names])
+        case "role":
+            return _one_or_more([_role(name, narrowing.partition) for name in narrowing.roles])
+        case "parameter":
+            return narrowing.arn(_PARAMETERS, "ssm")
+        case _ if resource in _EC2:
+            return narrowing.arn(f"{resource}/*", "ec2")
         case _:
             return narrowing.arn(f"{resource}/*")
+
+
+def _role(name: str, partition: str) -> str:
+    return name if name.startswith("arn:") else f"arn:{partition}:iam::*:role/{name}"
 
 
 def _spellings(name: str) -> list[str]:

@@ -2,12 +2,14 @@
 
 import json
 import re
+from typing import ClassVar
 
 import pytest
 
 from reaper.clients.aws import OPERATIONS
 from reaper.clients.aws.policy import (
     HEARTBEAT_TAG,
+    LAST_ACTION_TAG,
     LONGEST,
     PURPOSES,
     Narrowing,
@@ -123,10 +125,12 @@ class TestCeiling:
         assert actions_of(document, "Deny") == set()
 
     def test_every_operation_that_writes_says_what_it_carries_out(self):
-        """Or it is none of the actions: a tag with which reaper reports itself."""
+        """Or it is none of the actions: a tag with which reaper reports itself, or what it is about to do."""
         silent = {one.name for one in OPERATIONS if one.writes and not one.carries_out}
-        assert silent <= {"AddTags"}
-        assert all(re.fullmatch(r"[a-z]+\.[a-z]+", one.carries_out) for one in OPERATIONS if one.carries_out)
+        assert silent <= {"AddTags", "CreateTags"}
+        assert all(
+            re.fullmatch(r"[a-z][a-z0-9]*\.[a-z]+", one.carries_out) for one in OPERATIONS if one.carries_out
+        )
 
 
 class TestFromOutside:
@@ -147,6 +151,66 @@ class TestFromOutside:
         assert allows(document, "sagemaker:StopNotebookInstance", arn("notebook-instance/Box"), {})
         assert allows(document, "sagemaker:StopNotebookInstance", arn("notebook-instance/box"), {})
         assert not allows(document, "sagemaker:StopNotebookInstance", arn("notebook-instance/Box2"), {})
+
+
+class TestFleet:
+    """Instances that others run."""
+
+    MANAGED: ClassVar[dict[str, str | list[str]]] = {"aws:ResourceTag/reaper:managed": ""}
+    BOX = "arn:aws:ec2:eu-central-1:111122223333:instance/i-1"
+    FLEET = policy(["fleet"], Narrowing())
+    ACTS = ("ec2:StopInstances", "ec2:TerminateInstances")
+
+    @pytest.mark.parametrize("action", ACTS)
+    def test_only_what_is_managed_and_not_protected(self, action):
+        assert allows(self.FLEET, action, self.BOX, self.MANAGED)
+        assert not allows(self.FLEET, action, self.BOX, {})
+        protected = self.MANAGED | {"aws:ResourceTag/Reaper:Protect": "no"}
+        assert not allows(self.FLEET, action, self.BOX, protected)
+
+    def test_a_spot_request_has_tags_of_its_own(self):
+        request = "arn:aws:ec2:eu-central-1:111122223333:spot-instances-request/sir-1"
+        assert allows(self.FLEET, "ec2:CancelSpotInstanceRequests", request, self.MANAGED)
+        assert not allows(self.FLEET, "ec2:CancelSpotInstanceRequests", request, {})
+
+    def test_one_tag_may_be_written_and_no_other(self):
+        last: dict[str, str | list[str]] = {"aws:TagKeys": [LAST_ACTION_TAG]}
+        assert allows(self.FLEET, "ec2:CreateTags", self.BOX, self.MANAGED | last)
+        assert not allows(self.FLEET, "ec2:CreateTags", self.BOX, last)
+        assert not allows(self.FLEET, "ec2:CreateTags", self.BOX, self.MANAGED)
+        more: dict[str, str | list[str]] = {"aws:TagKeys": [LAST_ACTION_TAG, "reaper:managed"]}
+        assert not allows(self.FLEET, "ec2:CreateTags", self.BOX, self.MANAGED | more)
+
+    def test_what_may_not_be_done_is_not_granted(self):
+        stops = policy(
+            ["fleet"], Narrowing(), lambda family, action: (family, action) in {("ec2", "stop"), ("x", "y")}
+        )
+        assert "ec2:StopInstances" in actions_of(stops)
+        assert not actions_of(stops) & {"ec2:TerminateInstances", "ec2:CancelSpotInstanceRequests"}
+        assert actions_of(stops, "Deny") == {"ec2:StopInstances"}
+        looks = policy(["fleet"], Narrowing(), lambda *_: False)
+        assert actions_of(looks, "Deny") == set()
+        assert "ec2:DescribeInstances" in actions_of(looks)
+
+    def test_who_may_only_hibernate_may_stop_as_far_as_iam_goes(self):
+        hibernates = policy(["fleet"], Narrowing(), lambda _, action: action == "hibernate")
+        assert allows(hibernates, "ec2:StopInstances", self.BOX, self.MANAGED)
+
+    def test_the_hub_assumes_roles_by_name(self):
+        hub = policy(["fleet-hub"], Narrowing(roles=("arn:aws:iam::444455556666:role/x", "reaper-member")))
+        assert allows(hub, "sts:AssumeRole", "arn:aws:iam::444455556666:role/x", {})
+        assert allows(hub, "sts:AssumeRole", "arn:aws:iam::111122223333:role/reaper-member", {})
+        assert not allows(hub, "sts:AssumeRole", "arn:aws:iam::111122223333:role/admin", {})
+
+    def test_hub_and_members_together_are_the_fleet(self):
+        hub, member = (actions_of(policy([one], Narrowing())) for one in ("fleet-hub", "fleet-member"))
+        assert hub | member == actions_of(self.FLEET)
+        assert hub & member == set()
+
+    def test_only_reapers_own_parameters(self):
+        parameter = "arn:aws:ssm:eu-central-1:111122223333:parameter/"
+        assert allows(self.FLEET, "ssm:GetParameter", f"{parameter}reaper/pause", {})
+        assert not allows(self.FLEET, "ssm:GetParameter", f"{parameter}database/password", {})
 
 
 class TestLimits:

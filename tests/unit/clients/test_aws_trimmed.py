@@ -92,7 +92,9 @@ def test_the_copy_holds_nothing_else(copy: Path) -> None:
         "AssumeRoleWithWebIdentity",
         "GetCallerIdentity",
     }
-    assert sum(file.stat().st_size for file in copy.rglob("*.json")) < 100_000
+    sizes = {file.relative_to(copy).parts[0]: file.stat().st_size for file in copy.rglob("*.json")}
+    assert sum(sizes.values()) < 250_000
+    assert sum(sizes.values()) - sizes["ec2"] < 150_000  # all that is there for who never calls EC2
 
 
 @pytest.mark.parametrize("region", ["eu-central-1", "us-east-1", "cn-north-1", "us-gov-west-1"])
