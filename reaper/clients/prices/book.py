@@ -92,9 +92,11 @@ class PriceBook:
         ]
 
     def learn(self, keys: Iterable[PriceKey], prices: Mapping[PriceKey, Price], now: datetime) -> None:
-        """Keep what AWS answered of what it was asked about; of what it named none that is kept too."""
+        """Keep what AWS answered of what it was asked about; where it names no price (any more), that it was asked."""
         for key in keys:
-            self._learnt[key] = Learnt(price=prices.get(key), asked_at=now)
+            before = self._learnt.get(key)
+            price = prices.get(key) or (None if before is None else before.price)
+            self._learnt[key] = Learnt(price=price, asked_at=now)
 
     def memo(self, now: datetime) -> dict[str, object]:
         """Give what was learnt, as JSON, for the next start; forget what nobody has wanted for a week."""
