@@ -1,7 +1,7 @@
 """What guards are asked about: a resource, a policy that would reap it, and everything around them. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from reaper.core.family import Families
@@ -42,12 +42,7 @@ class Candidate:
     families: Families
     kept: Mapping[ResourceKey, object]
     now: datetime
-    applied_at: datetime | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        applied = self.history.applied.get(self.policy.name)
-        current = applied is not None and applied.digest == self.policy.digest(self.ruleset.mode)
-        self.applied_at = applied.at if applied is not None and current else None
+    applied_at: datetime | None
 
     @property
     def dead(self) -> bool:

@@ -168,5 +168,5 @@ class Decision:
             self.blind,
             self.config_digest,
             None if self.verdict is Verdict.WAIT else self.since,
-            tuple(veto.reason for veto in self.vetoes),
+            tuple([veto.reason for veto in self.vetoes]),
         )

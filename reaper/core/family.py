@@ -40,10 +40,22 @@ class Families:
         The same object where there is nothing to add, or where the look brought nothing of the resource itself:
         what others do says nothing of that.
         """
+        if not self._touches(history):
+            return history
         added = [run for run in (self._children(history), self._siblings(history)) if run is not None]
         if not added or not history.current():
             return history
         return replace(history, runs={**history.runs, **{run.signal: run for run in added}})
+
+    def _touches(self, history: History) -> bool:
+        """Tell whether there are children or siblings that could show anything. Most things have none."""
+        resource = history.resource
+        return bool(
+            resource.children_from
+            or resource.follows
+            or history.children_active_at is not None
+            or resource.ref.key in self.children
+        )
 
     def of(self, history: History) -> Sequence[History]:
         """Give what lives in a resource, and what may: nobody knows where those without a parent live. Pure."""
@@ -59,6 +71,8 @@ class Families:
 
     def before(self, history: History) -> list[History]:
         """Give what must be gone before a resource goes: what lives in it, and its siblings that it follows. Pure."""
+        if not self._touches(history):
+            return []
         return [*self.of(history), *self._kin(history)]
 
     def below(self, history: History) -> list[History]:
@@ -68,9 +82,9 @@ class Families:
     def children_first(self) -> list[History]:
         """Give everything, each after what lives or may live in it. Pure."""
         live = self.world.live
-        parents = {key: history.resource.parent_key for key, history in live.items()}
-        if not any(parents.values()) and not any(history.resource.children_from for history in live.values()):
+        if not self.children and not any(history.resource.children_from for history in live.values()):
             return list(live.values())
+        parents = {key: history.resource.parent_key for key, history in live.items()}
 
         def order(history: History) -> tuple[int, bool, bool]:
             steps, parent = 0, history.resource.parent_key

@@ -47,10 +47,11 @@ def allowed(kind: str, action: str, actions: tuple[str, ...] | None) -> bool:
 
 
 def _protected(c: Candidate) -> Veto | None:
-    for key, value in sorted(c.history.resource.tags.items()):
-        if key.lower() == "reaper:protect":
-            return Veto(guard="protected", reason=Reason.PROTECTED, detail=f"{key}={value}")
-    return None
+    tags = c.history.resource.tags
+    keys = [key for key in tags if key.lower() == "reaper:protect"]
+    if not keys:
+        return None
+    return Veto(guard="protected", reason=Reason.PROTECTED, detail=f"{min(keys)}={tags[min(keys)]}")
 
 
 def _held(c: Candidate) -> Veto | None:
@@ -110,18 +111,19 @@ def _start_grace(c: Candidate) -> Veto | None:
 
 
 def _stale_evidence(c: Candidate) -> Veto | None:
-    if c.now - c.history.last_seen_at <= c.ruleset.guards.gap(c.history.source):
+    history = c.history
+    if c.now - history.last_seen_at <= c.ruleset.guards.gap(history.source):
         return None
     return Veto(
         guard="stale_evidence",
         reason=Reason.STALE_EVIDENCE,
-        detail=f"last seen {c.history.last_seen_at:%F %T}Z",
+        detail=f"last seen {history.last_seen_at:%F %T}Z",
     )
 
 
 def _incomplete_poll(c: Candidate) -> Veto | None:
     source = c.world.sources.get(c.history.source)
-    failed = source is not None and source.last.failed_to_see(c.history.ref)
+    failed = source is not None and not source.last.complete and source.last.failed_to_see(c.history.ref)
     if c.history.failing_since is None and not failed:
         return None
     error = source.last.error if source is not None and failed else None

@@ -11,7 +11,10 @@ from datetime import datetime, timedelta
 from reaper.core.facts import LedgerEntry, NoticeGiven, PolicyApplied
 from reaper.core.model import Activity, Observation, Resource, ResourceRef
 
-__all__ = ["History", "Run", "gap_of"]
+__all__ = ["History", "Run", "active_at", "gap_of", "later"]
+
+_bare = object.__new__
+_ACTIVE = Activity.ACTIVE  # looked up once: each of 50,000 signals is compared
 
 
 @dataclass(slots=True, kw_only=True, unsafe_hash=True)
@@ -47,49 +50,44 @@ class Run:
     @property
     def active_at(self) -> datetime | None:
         """The latest activity this signal has shown up to `last_at`; None: none so far."""
-        if self.activity is Activity.ACTIVE:
-            return later(later(self.active_before, self.evidence_at), self.last_at)
-        if self.active_before is None:
-            return self.evidence_at
-        return later(self.active_before, self.evidence_at)
+        return active_at(self)
 
     @property
     def held_since(self) -> datetime:
         """Since when it has been saying so without a break, earlier runs included."""
         return self.first_at if self.covers_from is None else self.covers_from
 
-    def continued_by(
-        self, observation: Observation, at: datetime, previous_poll: datetime | None, max_gap: timedelta
-    ) -> bool:
-        """Tell whether a new observation extends this run instead of opening another. Pure.
+    def continued_by(self, observation: Observation, at: datetime, joins: datetime | None) -> "Run | None":
+        """Give this run with one more look that saw the same; None: the observation opens another. Pure.
 
         A run is split on any change, when a look at its source in between did not see it, and
-        at a gap of more than `max_gap` (a past decision must replay with what was known then).
+        at a gap that is too long (a past decision must replay with what was known then).
+
+        Made without `__init__`, which takes three times as long: a look at 10,000 resources extends 50,000.
+
+        Args:
+            observation: What the look saw.
+            at: When.
+            joins: The look before it, if it is near enough to join on to.
         """
-        return (
+        if not (
             observation.activity is self.activity
+            and joins == self.last_at
             and observation.evidence_at == self.evidence_at
             and observation.value == self.value
-            and previous_poll == self.last_at
-            and at - self.last_at <= max_gap
-        )
-
-    def extended(self, at: datetime) -> "Run":
-        """Give this run with one more look that saw the same. Pure.
-
-        Spelled out, since `dataclasses.replace` takes twice as long, and a look extends thousands.
-        """
-        return Run(
-            signal=self.signal,
-            activity=self.activity,
-            evidence_at=self.evidence_at,
-            value=self.value,
-            covers_from=self.covers_from,
-            first_at=self.first_at,
-            last_at=at,
-            looks=self.looks + 1,
-            active_before=self.active_before,
-        )
+        ):
+            return None
+        run = _bare(Run)
+        run.signal = self.signal
+        run.activity = self.activity
+        run.evidence_at = self.evidence_at
+        run.value = self.value
+        run.covers_from = self.covers_from
+        run.first_at = self.first_at
+        run.last_at = at
+        run.looks = self.looks + 1
+        run.active_before = self.active_before
+        return run
 
     @classmethod
     def opened_by(
@@ -182,7 +180,8 @@ class History:
 
     def current(self) -> list[Run]:
         """Give the runs that the latest look at it saw. Pure."""
-        return [run for run in self.runs.values() if run.last_at == self.last_seen_at]
+        seen = self.last_seen_at
+        return [run for run in self.runs.values() if run.last_at == seen]
 
     def missing(self) -> list[str]:
         """Give the required signals that the latest look at it did not bring. Pure."""
@@ -197,7 +196,7 @@ class History:
         """Give the latest activity that any signal shows, ever in this life; None: none shows any. Pure."""
         latest: datetime | None = None
         for run in self.runs.values():
-            latest = later(latest, run.active_at)
+            latest = later(latest, active_at(run))
         return latest
 
     @property
@@ -226,7 +225,20 @@ def gap_of(source: str, usual: timedelta, slow: Mapping[str, timedelta]) -> time
         usual: That of sources in general.
         slow: That of sources that are looked at more seldom, by the beginning of their names.
     """
-    return next((gap for prefix, gap in slow.items() if source.startswith(prefix)), usual)
+    for prefix, gap in slow.items():
+        if source.startswith(prefix):
+            return gap
+    return usual
+
+
+def active_at(run: Run) -> datetime | None:
+    """Give the latest activity that a run has shown up to its last look; None: none. Pure."""
+    before, at = run.active_before, run.evidence_at
+    if before is not None and (at is None or before > at):
+        at = before
+    if run.activity is _ACTIVE and (at is None or run.last_at > at):
+        at = run.last_at
+    return at
 
 
 def later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -45,17 +45,17 @@ class ResourceRef:
         id: The source's own id: kernel id, terminal name, instance id.
         incarnation: Which life of that id: ids and names are used again, and a decision about an
             old life must never hit the new one.
+        key: The same resource, whatever its life. Kept, for a tick asks for it ten times.
     """
 
     kind: str
     scope: str
     id: str
     incarnation: str
+    key: ResourceKey = field(init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> ResourceKey:
-        """The same resource, whatever its life."""
-        return ResourceKey(self.kind, self.scope, self.id)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", ResourceKey(self.kind, self.scope, self.id))
 
     def __str__(self) -> str:
         """Write it for a person: `jupyter.kernel 6f1c... at http://127.0.0.1:8888/`."""

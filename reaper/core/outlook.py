@@ -52,16 +52,17 @@ class Outlook:
 def consider(candidate: Candidate) -> Outlook:
     """Ask the guards, foresee the act, and see whether a warning is due. Pure."""
     finding, now = candidate.finding, candidate.now
-    own = () if finding.due_at is None else (finding.due_at,)
-    if finding.verdict in (Verdict.KEEP, Verdict.UNKNOWN):
-        return Outlook(candidate=candidate, wakes=own)
+    wakes: tuple[datetime, ...] = () if finding.due_at is None else (finding.due_at,)
+    if finding.verdict is Verdict.KEEP or finding.verdict is Verdict.UNKNOWN:
+        return Outlook(candidate=candidate, wakes=wakes)
     against = vetoes(candidate)
-    if finding.verdict is Verdict.REAP:
+    if finding.verdict is Verdict.REAP or not against:
         standing = against
     else:
         standing = tuple([veto for veto in against if _outlasts(veto, finding)])
     foreseen = _foresee(candidate, standing)
-    wakes = (*own, *[veto.until for veto in standing if veto.until is not None])
+    if standing:
+        wakes = (*wakes, *[veto.until for veto in standing if veto.until is not None])
     if not [veto for veto in against if veto.reason in _UNTOLD]:
         return Outlook(candidate=candidate, standing=standing, act_at=foreseen, wakes=wakes)
     tell_at = _tell_at(candidate, against, foreseen)
@@ -109,12 +110,18 @@ def instants(
     outlooks: Sequence[Outlook], chosen: Outlook, now: datetime
 ) -> tuple[datetime | None, datetime | None]:
     """Give the earliest later instants at which it could be reaped, and at which anything changes. Pure."""
-    wakes = [at for outlook in outlooks for at in outlook.wakes if at > now]
-    acts = [outlook.act_at for outlook in outlooks if outlook.act_at is not None and outlook.act_at > now]
+    wake_at = act_at = None
+    for outlook in outlooks:
+        for at in outlook.wakes:
+            if at > now and (wake_at is None or at < wake_at):
+                wake_at = at
+        acts = outlook.act_at
+        if acts is not None and acts > now and (act_at is None or acts < act_at):
+            act_at = acts
     verdict = chosen.finding.verdict
     if verdict is Verdict.KEEP or (verdict is Verdict.REAP and not chosen.standing):
-        acts = []
-    return min(acts, default=None), min(wakes, default=None)
+        act_at = None
+    return act_at, wake_at
 
 
 def blind_since(outlook: Outlook) -> datetime | None:
@@ -122,8 +129,9 @@ def blind_since(outlook: Outlook) -> datetime | None:
     c, finding = outlook.candidate, outlook.finding
     if finding.verdict is Verdict.UNKNOWN:
         return finding.since or c.history.first_seen_at
-    vetoed = [veto for veto in outlook.standing if veto.reason is not Reason.CLOCK_JUMP]
-    if finding.verdict is not Verdict.REAP or not vetoed:
+    if finding.verdict is not Verdict.REAP:
+        return None
+    if not [veto for veto in outlook.standing if veto.reason is not Reason.CLOCK_JUMP]:
         return None
     watched = c.applied_at or c.now
     return max(finding.due_at or finding.since or watched, c.history.first_seen_at, watched)

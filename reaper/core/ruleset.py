@@ -81,9 +81,10 @@ class Match:
         """Tell whether the policy is about this resource. Pure."""
         if self.scope and not _any(self.scope, resource.ref.scope):
             return False
-        names = (resource.name, resource.ref.id, *resource.aliases)
-        if self.name and not any(_any(self.name, name) for name in names):
-            return False
+        if self.name:
+            names = (resource.name, resource.ref.id, *resource.aliases)
+            if not any(_any(self.name, name) for name in names):
+                return False
         if self.owner and not _any(self.owner, resource.owner or ""):
             return False
         if self.tags:

@@ -27,7 +27,7 @@ from reaper.core.facts import (
 )
 from reaper.core.history import History, Run, gap_of, later
 from reaper.core.image import Delta, Image, SourceState
-from reaper.core.model import Collected, Hold, Observation, Poll, Resource, ResourceKey, ResourceRef
+from reaper.core.model import Collected, Hold, Poll, Resource, ResourceKey, ResourceRef
 
 __all__ = ["World"]
 
@@ -154,17 +154,13 @@ class World:
             What changed, for the journal. Facts in it are folded in already.
         """
         delta, poll = Delta(), collected.poll
-        gap = self.gap(poll.source)
         before = self.sources.get(poll.source)
         previous = before.last.started_at if before else None
         self._note_poll(poll)
         self.polls += 1
         self.last_poll_id = max(self.last_poll_id, poll.id)
         seen = {id(resource.ref): self._see(resource, poll, delta) for resource in collected.resources}
-        for observation in collected.observations:
-            # A look's observations mostly share the very ref of their resource: no need to compare it.
-            history = seen.get(id(observation.ref)) or self._life(observation.ref)
-            self._fold(observation, history, poll, previous, gap, delta)
+        self._fold(collected, seen, previous, delta)
         self._absent(collected, delta)
         self._leave(poll, delta)
         self._source_holds(collected, delta)
@@ -233,7 +229,7 @@ class World:
 
     def _see(self, resource: Resource, poll: Poll, delta: Delta) -> History:
         history = self.live.get(resource.ref.key)
-        if history is not None and history.ref != resource.ref:
+        if history is not None and history.resource.ref.incarnation != resource.ref.incarnation:
             self._remove(history)
             delta.gone.append(history)
             history = None
@@ -253,7 +249,8 @@ class World:
         history.last_seen_at = poll.started_at
         history.failing_since = None
         history.failure = ""
-        self._settle(history)
+        if history.action is not None:
+            self._settle(history)
         return history
 
     def _settle(self, history: History) -> None:
@@ -268,25 +265,28 @@ class World:
             history.action = None
 
     def _fold(
-        self,
-        observation: Observation,
-        history: History | None,
-        poll: Poll,
-        previous: datetime | None,
-        gap: timedelta,
-        delta: Delta,
+        self, collected: Collected, seen: Mapping[int, History], previous: datetime | None, delta: Delta
     ) -> None:
-        if history is None:
-            msg = f"observation of {observation.ref}, which is not among the look's resources"
-            raise ValueError(msg)
-        run, at = history.runs.get(observation.signal), poll.started_at
-        if run is not None and run.continued_by(observation, at, previous, gap):
-            history.runs[observation.signal] = run.extended(at)
-            delta.extended.append((history.ref, observation.signal))
-            return
-        opened = Run.opened_by(observation, at, run, gap)
-        history.runs[observation.signal] = opened
-        delta.opened.append((history.ref, opened))
+        """Fold in what a look's signals said; `seen` has what it saw by the identity of the ref."""
+        at, gap = collected.poll.started_at, self.gap(collected.poll.source)
+        joins = previous if previous is not None and at - previous <= gap else None
+        extended, opened = delta.extended, delta.opened
+        for observation in collected.observations:
+            ref, signal = observation.ref, observation.signal
+            # A look's observations mostly share the very ref of their resource: no need to compare it.
+            history = seen.get(id(ref)) or self._life(ref)
+            if history is None:
+                msg = f"observation of {ref}, which is not among the look's resources"
+                raise ValueError(msg)
+            runs = history.runs
+            before = runs.get(signal)
+            run = None if before is None else before.continued_by(observation, at, joins)
+            if run is not None:
+                runs[signal] = run
+                extended.append((history.resource.ref, signal))
+            else:
+                runs[signal] = run = Run.opened_by(observation, at, before, gap)
+                opened.append((history.resource.ref, run))
 
     def _absent(self, collected: Collected, delta: Delta) -> None:
         poll = collected.poll
