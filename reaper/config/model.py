@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import Field, PrivateAttr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from reaper.config.fleet import AwsSettings, Ec2Settings, OrganizationSettings
 from reaper.config.provenance import Origin, Provenance
 from reaper.config.sections import (
-    AwsSettings,
     CheckSettings,
     HostSettings,
     JupyterSettings,
@@ -40,9 +40,11 @@ __all__ = [
     "AwsSettings",
     "BudgetTable",
     "CheckSettings",
+    "Ec2Settings",
     "HostSettings",
     "JupyterSettings",
     "MatchTable",
+    "OrganizationSettings",
     "Origin",
     "PolicyTable",
     "ProcessSettings",
@@ -148,6 +150,7 @@ class Settings(BaseSettings):
     jupyter: JupyterSettings = JupyterSettings()
     studio: StudioSettings = StudioSettings()
     aws: AwsSettings = AwsSettings()
+    ec2: Ec2Settings = Ec2Settings()
     check: CheckSettings = CheckSettings()
     host: HostSettings = HostSettings()
 

@@ -1,12 +1,10 @@
-"""The settings of each section of the file: Jupyter, Studio, AWS, `reaper check`, this machine."""
+"""The settings of each section of the file: Jupyter, Studio, `reaper check`, this machine. AWS's are in `fleet.py`."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from reaper.config.places import split_list
 from reaper.config.values import (
     Argv,
     HeaderSecret,
@@ -23,7 +21,6 @@ from reaper.config.values import (
 from reaper.core.durations import parse_duration
 
 __all__ = [
-    "AwsSettings",
     "CheckSettings",
     "HostSettings",
     "JupyterSettings",
@@ -126,7 +123,7 @@ class JupyterSettings(Section):
 
 
 class CheckSettings(Section):
-    """`reaper check` (part of the fleet; read already, used later)."""
+    """`reaper check`."""
 
     warning_after: PositiveDuration = declared("2h", "Running for longer is a warning")
     critical_after: PositiveDuration = declared("6h", "Running for longer is critical")
@@ -155,38 +152,3 @@ class StudioSettings(Section):
         "auto",
         "`server`: apps through JupyterServer's own endpoint; `api`: through SageMaker; `auto`: the first that answers",
     )
-
-
-def _regions(value: Any) -> Any:
-    """Check region names by their form: which ones exist is for AWS to say."""
-    items = split_list(value) if isinstance(value, str) else value
-    for item in items if isinstance(items, (list, tuple)) else ():
-        if isinstance(item, str) and item != "all" and not re.fullmatch(r"[a-z]{2,4}(-[a-z]+)+-\d", item):
-            raise ValueError(f"{item!r} is no region: write a name such as eu-central-1, or all")
-    return items
-
-
-def _roles(value: Any) -> Any:
-    items = split_list(value) if isinstance(value, str) else value
-    for item in items if isinstance(items, (list, tuple)) else ():
-        if isinstance(item, str) and not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+", item):
-            raise ValueError(f"{item!r} is no role: write its ARN, arn:aws:iam::123456789012:role/NAME")
-    return items
-
-
-class AwsSettings(Section):
-    """AWS. The standard AWS variables and profiles work besides."""
-
-    regions: Annotated[Texts, BeforeValidator(_regions)] = declared(
-        (),
-        "Where `reaper coverage` looks, and where endpoints and jobs are; `all` is for `reaper coverage` alone",
-        shown="the session's region",
-        example="eu-central-1,us-east-1",
-    )
-    roles: Annotated[Texts, BeforeValidator(_roles)] = declared(
-        (),
-        "ARNs of roles to assume, one an account (read already, used later)",
-        shown="none",
-        example="arn:aws:iam::123456789012:role/reaper",
-    )
-    poll_interval: PositiveDuration = declared("5m", "The longest between looks at AWS")

@@ -41,7 +41,7 @@ def test_settings_are_documented(generate: ModuleType, page: str) -> None:
 
 def _assignments() -> list[tuple[str, str]]:
     text = (ROOT / "systemd/reaper.env").read_text(encoding="utf-8")
-    return re.findall(r"^#(REAPER_[A-Z_]+)=(.*)$", text, re.MULTILINE)
+    return re.findall(r"^#(REAPER_[A-Z0-9_]+)=(.*)$", text, re.MULTILINE)
 
 
 def test_the_environment_file_changes_nothing_until_it_is_edited() -> None:
