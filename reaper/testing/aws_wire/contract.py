@@ -71,6 +71,9 @@ EC2_ERRORS = frozenset(
 )
 """EC2's model names no errors at all: these are of its list (Amazon EC2 API Reference, Error codes)."""
 
+_SHOWN = 20
+"""How many values of an enumeration a message names: there are a thousand instance types."""
+
 _CLASSES = {r"\p{L}": "A-Za-z\u00c0-\uffdc", r"\p{Z}": " ", r"\p{N}": "0-9"}
 """Java's character classes in AWS' patterns, as near as `re` comes to them."""
 
@@ -149,7 +152,8 @@ def _breaches(shape: Any, value: Any, where: str, tolerated: frozenset[str]) -> 
 def _bad_text(shape: Any, value: str, where: str, tolerated: frozenset[str]) -> Iterator[str]:
     if shape.enum:
         if value not in shape.enum and value not in tolerated:
-            yield f"{where} = {value!r} is none of {', '.join(shape.enum)}"
+            known = ", ".join(shape.enum[:_SHOWN]) + (" ..." if len(shape.enum) > _SHOWN else "")
+            yield f"{where} = {value!r} is none of {known}"
         return
     pattern = shape.metadata.get("pattern")
     if pattern and (compiled := _compiled(pattern)) is not None and not compiled.fullmatch(value):

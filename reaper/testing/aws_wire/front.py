@@ -184,7 +184,8 @@ class Front:
             raise _Violation("SerializationException", f"{operation}: {problem}", protocol) from problem
         if self._backend.checked:
             problems = check.misfits(model.input_shape, parameters)
-            problems = problems or check.breaches(model.input_shape, parameters)
+            tolerated = frozenset(self._backend.unmodelled)
+            problems = problems or check.breaches(model.input_shape, parameters, tolerated)
             if problems:
                 raise _Violation("ValidationException", f"{operation}: {'; '.join(problems)}", protocol)
         return Call(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from reaper.testing.aws_wire.cloudwatch import instant
 from reaper.testing.aws_wire.faults import Refusal, Unsupported
-from reaper.testing.studio.metrics import instant
 
 __all__ = ["listed", "page"]
 

@@ -1,0 +1,93 @@
+"""The instances of one account's region."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from reaper.testing.aws_wire.faults import Refusal
+from reaper.testing.ec2.instance import Instance, Place, SpotRequest, Timing, Volume
+
+__all__ = ["Shard"]
+
+
+class Shard:
+    """What one account has in one region.
+
+    Args:
+        place: Where.
+        timing: How long transitions take.
+    """
+
+    def __init__(self, place: Place, timing: Timing) -> None:
+        self.place = place
+        self.timing = timing
+        self.instances: dict[str, Instance] = {}
+        self.spot_requests: dict[str, SpotRequest] = {}
+        self.parameters: dict[str, str] = {}
+        self._launched = 0
+
+    def settle(self, now: datetime) -> None:
+        """Let everything be as it is at an instant."""
+        gone = [one.id for one in self.instances.values() if not one.settle(now, self.timing)]
+        for name in gone:
+            del self.instances[name]
+        for request in list(self.spot_requests.values()):
+            if request.relaunches_at is not None and request.relaunches_at <= now:
+                self._relaunch(request, request.relaunches_at)
+
+    def find(self, ids: list[str]) -> list[Instance]:
+        """Find instances by id.
+
+        Raises:
+            Refusal: One of them is not there, or is no id.
+        """
+        malformed = [name for name in ids if not _is_id(name)]
+        if malformed:
+            raise Refusal("InvalidInstanceID.Malformed", f'Invalid id: "{malformed[0]}"')
+        missing = [name for name in ids if name not in self.instances]
+        if len(missing) == 1:
+            raise Refusal("InvalidInstanceID.NotFound", f"The instance ID '{missing[0]}' does not exist")
+        if missing:
+            names = ", ".join(missing)
+            raise Refusal("InvalidInstanceID.NotFound", f"The instance IDs '{names}' do not exist")
+        return [self.instances[name] for name in dict.fromkeys(ids)]
+
+    def volumes(self) -> Iterator[tuple[Instance, Volume]]:
+        """Give every volume with its instance."""
+        for instance in self.instances.values():
+            if instance.state != "terminated":
+                for volume in instance.volumes:
+                    yield instance, volume
+
+    def ended(self, instance: Instance, now: datetime) -> None:
+        """Let an instance's spot request go on after it was terminated."""
+        request = instance.spot
+        if request is None or request.state == "cancelled":
+            return
+        request.instance_id = None
+        if request.persistent:
+            request.state, request.relaunches_at = "open", now + self.timing.relaunches_in
+        else:
+            request.state = "closed"
+
+    def _relaunch(self, request: SpotRequest, at: datetime) -> None:
+        self._launched += 1
+        last = next((one for one in self.instances.values() if one.spot is request), None)
+        instance = Instance(
+            id=f"i-{request.id[4:]:0<12}{self._launched:05x}",
+            place=self.place,
+            type=request.type,
+            zone=f"{self.place.region}a" if last is None else last.zone,
+            launched_at=at,
+            since=at,
+            lifecycle="spot",
+            spot=request,
+            tags={},  # a request's tags are its own: what it launches has none of them
+        )
+        instance.start(at)
+        self.instances[instance.id] = instance
+        request.instance_id, request.state, request.relaunches_at = instance.id, "active", None
+
+
+def _is_id(name: str) -> bool:
+    digits = name.removeprefix("i-")
+    return digits != name and len(digits) in {8, 17} and all(digit in "0123456789abcdef" for digit in digits)
