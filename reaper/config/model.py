@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from reaper.config.fleet import AwsSettings, Ec2Settings, OrganizationSettings
+from reaper.config.prices import PricesSettings
 from reaper.config.provenance import Origin, Provenance
 from reaper.config.sections import (
     CheckSettings,
@@ -47,6 +48,7 @@ __all__ = [
     "OrganizationSettings",
     "Origin",
     "PolicyTable",
+    "PricesSettings",
     "ProcessSettings",
     "Provenance",
     "Settings",
@@ -151,6 +153,7 @@ class Settings(BaseSettings):
     studio: StudioSettings = StudioSettings()
     aws: AwsSettings = AwsSettings()
     ec2: Ec2Settings = Ec2Settings()
+    prices: PricesSettings = PricesSettings()
     check: CheckSettings = CheckSettings()
     host: HostSettings = HostSettings()
 

@@ -24,10 +24,7 @@ from reaper.clients.prices.pricelist import (
 from reaper.clock import Clock
 from reaper.errors import CollectError, SourceUnavailable
 
-__all__ = ["AwsOf", "PriceAsker"]
-
-AwsOf = Callable[[str], Aws | None]
-"""Gives how to talk to an account by its number; None: it can't be asked."""
+__all__ = ["PriceAsker"]
 
 _PRICING_REGIONS = ("us-east-1", "ap-south-1")
 _ELSEWHERE = ("cn-", "us-gov-", "us-iso")
@@ -66,16 +63,14 @@ class PriceAsker:
     """Fills the book.
 
     Args:
-        book: What is wanted, and where answers go.
+        book: What is wanted, where answers go, and how to talk to the accounts where spot instances run.
         aws: For the Pricing API.
-        aws_of: For spot prices: the account where the instance runs.
         clock: Tells the instants.
     """
 
-    def __init__(self, book: PriceBook, aws: Aws, aws_of: AwsOf, clock: Clock) -> None:
+    def __init__(self, book: PriceBook, aws: Aws, clock: Clock) -> None:
         self._book = book
         self._aws = aws
-        self._aws_of = aws_of
         self._clock = clock
         self._shut: dict[str, _Shut] = {}
         self._region = _PRICING_REGIONS[0]
@@ -138,7 +133,7 @@ class PriceAsker:
         return _Question(door="pricing", keys=tuple(keys), ask=lambda: ask(keys[0]))
 
     def _spot_questions(self, keys: list[PriceKey]) -> list[_Question]:
-        aws = self._aws_of(keys[0].account)
+        aws = self._book.aws_of(keys[0].account)
         if aws is None:
             return []
         types = sorted({key.instance_type for key in keys})

@@ -5,15 +5,20 @@ waits; `asking.py` asks AWS in its own time for what was wanted, and what it lea
 old price is better than none: it is used with its date until a newer one is there.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from reaper.clients.prices.models import Price, PriceKey, key_of
 from reaper.clients.prices.shipped import shipped
 from reaper.clock import Clock
 from reaper.core.codec import instant_from_text, instant_to_text
+
+if TYPE_CHECKING:
+    from reaper.clients.aws import Aws
 
 __all__ = ["ON_DEMAND_FOR", "SPOT_FOR", "Learnt", "PriceBook"]
 
@@ -66,6 +71,22 @@ class PriceBook:
         self._source = source
         self._learnt: dict[PriceKey, Learnt] = {}
         self._wanted: dict[PriceKey, datetime] = {}
+        self._news = asyncio.Event()
+        self._accounts: dict[str, Aws] = {}
+
+    def register(self, account: str, aws: "Aws") -> None:
+        """Tell how to talk to an account: spot prices are asked for where the instance runs. The caller closes it."""
+        self._accounts[account] = aws
+
+    def aws_of(self, account: str) -> "Aws | None":
+        """Give how to talk to an account; None: nobody said."""
+        return self._accounts.get(account)
+
+    async def wait_for_wants(self, seconds: float) -> None:
+        """Wait until something is due to be asked for, so long at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
 
     def price(self, key: PriceKey) -> Price | None:
         """Give a price as far as it is known, at once. None is unknown: never 0."""
@@ -74,8 +95,10 @@ class PriceBook:
             return configured
         if not self.asks:
             return shipped(key)
-        self._wanted[key] = self._clock.now()
+        now = self._wanted[key] = self._clock.now()
         learnt = self._learnt.get(key)
+        if learnt is None or _old(key, learnt, now):
+            self._news.set()
         if learnt is not None and learnt.price is not None:
             return learnt.price
         return shipped(key)

@@ -50,9 +50,8 @@ class Desk:
         self.clock = FakeClock()
         self.book = PriceBook(self.clock, asks=True)
         self.aws = Aws(AwsOptions(attempts=1, connect_timeout_s=2, read_timeout_s=1, cache=cache))
-        self.asker = PriceAsker(
-            self.book, self.aws, lambda account: self.aws if account else None, self.clock
-        )
+        self.book.register("123456789012", self.aws)
+        self.asker = PriceAsker(self.book, self.aws, self.clock)
 
     async def ask(self, seconds: float = 20) -> None:
         await self.asker.ask(seconds)
@@ -123,7 +122,7 @@ async def test_spot_prices_are_asked_for_where_the_instance_runs(server: AwsServ
 
 
 async def test_an_account_that_can_not_be_asked_has_no_spot_prices(server: AwsServer, desk: Desk) -> None:
-    assert desk.book.price(SPOT._replace(account="")) is None
+    assert desk.book.price(SPOT._replace(account="111111111111")) is None
     await desk.ask()
     assert server.asked == []
 
