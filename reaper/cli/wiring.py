@@ -118,12 +118,33 @@ def _setup(settings: Settings, in_force: _InForce) -> Setup:
 
 def _providers(settings: Settings, clock: Clock, in_force: "_InForce | None") -> tuple[Provider, ...]:
     found: list[Provider] = [load("reaper.providers", "jupyter")(_jupyter_options(settings), clock)]
-    if settings.provenance.preset == "studio":
-        found.append(load("reaper.providers", "studio")(_studio_options(settings, in_force), clock))
-    kinds = frozenset(kind for kind in _policy_kinds(settings) if kind.startswith("sagemaker."))
+    watched = _policy_kinds(settings)
+    kinds = frozenset(kind for kind in watched if kind.startswith("sagemaker."))
+    studio = settings.provenance.preset == "studio"
+    if not studio and not kinds:
+        return tuple(found)  # what only Jupyter knows costs nothing by itself
+    prices = _price_book(settings, clock, watched)
+    if studio:
+        found.append(load("reaper.providers", "studio")(_studio_options(settings, in_force, prices), clock))
     if kinds:
-        found.append(load("reaper.providers", "sagemaker")(_sagemaker_options(settings, kinds), clock))
+        found.append(
+            load("reaper.providers", "sagemaker")(_sagemaker_options(settings, kinds, prices), clock)
+        )
+    if prices.asks:
+        from reaper.clients.aws import AwsOptions
+        from reaper.providers.prices import PricesProvider
+
+        found.append(PricesProvider(prices, AwsOptions(), clock, settings.aws.poll_interval))
     return tuple(found)
+
+
+def _price_book(settings: Settings, clock: Clock, watched: set[str]) -> Any:
+    """Make the book of prices. AWS is asked where EC2 is watched: `reaper iam` grants it there, and only there."""
+    from reaper.clients.prices import PriceBook
+
+    prices = settings.prices
+    asks = "ec2.instance" in watched
+    return PriceBook(clock, overrides=prices.overrides, source=prices.source, asks=asks)
 
 
 def _policy_kinds(settings: Settings) -> set[str]:
@@ -147,7 +168,7 @@ def _jupyter_options(settings: Settings) -> JupyterOptions:
     )
 
 
-def _studio_options(settings: Settings, in_force: "_InForce | None") -> Any:
+def _studio_options(settings: Settings, in_force: "_InForce | None", prices: Any) -> Any:
     from reaper.providers.studio import StudioOptions
 
     jupyter = settings.jupyter
@@ -161,11 +182,12 @@ def _studio_options(settings: Settings, in_force: "_InForce | None") -> Any:
         runtime_dirs=jupyter.runtime_dirs,
         aws_interval=settings.aws.poll_interval,
         thresholds=_thresholds(settings),
+        prices=prices,
         standing=None if in_force is None else in_force.standing,
     )
 
 
-def _sagemaker_options(settings: Settings, kinds: frozenset[str]) -> Any:
+def _sagemaker_options(settings: Settings, kinds: frozenset[str], prices: Any) -> Any:
     from reaper.providers.sagemaker import SagemakerOptions
 
     jupyter = settings.jupyter
@@ -180,6 +202,7 @@ def _sagemaker_options(settings: Settings, kinds: frozenset[str]) -> Any:
         runtime_dirs=jupyter.runtime_dirs,
         aws_interval=settings.aws.poll_interval,
         thresholds=_thresholds(settings),
+        prices=prices,
     )
 
 

@@ -8,7 +8,7 @@ old price is better than none: it is used with its date until a newer one is the
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ from reaper.clients.prices.models import Price, PriceKey, key_of
 from reaper.clients.prices.shipped import shipped
 from reaper.clock import Clock
 from reaper.core.codec import instant_from_text, instant_to_text
+from reaper.core.model import Resource
 
 if TYPE_CHECKING:
     from reaper.clients.aws import Aws
@@ -107,6 +108,14 @@ class PriceBook:
         """Give the price of a resource, by what its provider says of it (`key_of`)."""
         key = key_of(kind, scope, attributes)
         return None if key is None else self.price(key)
+
+    def priced(self, resource: Resource) -> Resource:
+        """Give a resource with its hourly cost, and where that is known from as its attribute `price_source`."""
+        price = self.of(resource.ref.kind, resource.ref.scope, resource.attributes)
+        if price is None:
+            return resource
+        attributes = {**resource.attributes, "price_source": price.origin}
+        return replace(resource, hourly_cost=price.hourly, attributes=attributes)
 
     def due(self, now: datetime) -> list[PriceKey]:
         """Give what is wanted and not known, or so old that it should be asked for again."""

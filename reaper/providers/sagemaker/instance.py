@@ -74,6 +74,7 @@ class InstanceSource:
         self.servers = tuple(servers)
         self.interval: timedelta | None = options.aws_interval
         self._aws = aws
+        self._prices = options.prices
         self._clock = clock
         self._booted = booted
         self._start = _Start.restored(memo)
@@ -155,7 +156,7 @@ class InstanceSource:
         )
         return Collected(
             poll=seen(look, self.name, self._clock),
-            resources=(resource,),
+            resources=(resource if self._prices is None else self._prices.priced(resource),),
             observations=tuple(observations),
             memo={**start.memo(), "host": self._around.memo()},
             notes=self._notes(),

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from reaper.clients.aws import AwsOptions
 from reaper.clients.host import Thresholds
+from reaper.clients.prices import PriceBook
 
 __all__ = ["SagemakerOptions"]
 
@@ -32,6 +33,7 @@ class SagemakerOptions:
         boot_period: What began so soon after the host's first process belongs to its boot, which ends where the Jupyter
             server begins, if that is earlier: nobody can come in before. A script on start may take five minutes
             (SageMaker Developer Guide), and root's services begin during it.
+        prices: What a notebook instance costs; None: that is not known.
     """
 
     kinds: frozenset[str] = frozenset({"sagemaker.notebook_instance"})
@@ -46,3 +48,4 @@ class SagemakerOptions:
     aws: AwsOptions = field(default_factory=AwsOptions)
     thresholds: Thresholds = field(default_factory=Thresholds)
     boot_period: timedelta = timedelta(minutes=5)
+    prices: PriceBook | None = None

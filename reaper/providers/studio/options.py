@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from reaper.clients.aws import AwsOptions
 from reaper.clients.host import Thresholds
+from reaper.clients.prices import PriceBook
 
 __all__ = ["METADATA_FILE", "Standing", "StandingOf", "StudioOptions"]
 
@@ -51,6 +52,7 @@ class StudioOptions:
         boot_period: What began so soon after the container's first process belongs to its boot: Studio runs lifecycle
             scripts before anybody can come in, and starts an app's server within a minute.
         editor_data: Further `User` directories of Code Editor's data.
+        prices: What apps cost; None: that is not known.
         standing: Tells what is in force, for the heartbeat; None: there is no heartbeat.
     """
 
@@ -66,4 +68,5 @@ class StudioOptions:
     thresholds: Thresholds = field(default_factory=Thresholds)
     boot_period: timedelta = timedelta(minutes=1)
     editor_data: tuple[Path, ...] = ()
+    prices: PriceBook | None = None
     standing: StandingOf | None = None

@@ -160,7 +160,7 @@ class StudioSource:
         )
         return Collected(
             poll=poll,
-            resources=tuple(assembly.resources),
+            resources=tuple(map(self._priced, assembly.resources)),
             observations=tuple(assembly.observations),
             memo={
                 "door": self._doors.chosen,
@@ -169,6 +169,9 @@ class StudioSource:
             },
             notes=notes,
         )
+
+    def _priced(self, app: Resource) -> Resource:
+        return app if self._options.prices is None else self._options.prices.priced(app)
 
     def _to_judge(self, listing: Listing) -> tuple[list[AppModel], tuple[str, ...]]:
         """Give the living apps that are ours to judge, each once, and what to tell of the others.

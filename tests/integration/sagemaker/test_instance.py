@@ -8,6 +8,7 @@ import pytest
 
 from reaper.clients.aws import OPERATIONS, Models
 from reaper.clients.host import Thresholds
+from reaper.clients.prices import PriceBook
 from reaper.clients.studio import Identity
 from reaper.core.model import Activity, Observation
 from reaper.errors import ActionDenied, ActionUnavailable, OutcomeUnknown
@@ -39,7 +40,10 @@ def watch(
 ) -> Watching:
     identity = Identity(account=box.place.account, region=box.place.region, notebook_instance=box.name)
     aws = aws_of(models)
-    options = SagemakerOptions(thresholds=Thresholds(min_interval=0.2), aws_interval=minutes(5))
+    prices = PriceBook(clock, overrides={"us-east-1/ml.g4dn.xlarge": 0.7})
+    options = SagemakerOptions(
+        thresholds=Thresholds(min_interval=0.2), aws_interval=minutes(5), prices=prices
+    )
 
     def booted() -> datetime:
         return BOOTED
@@ -67,9 +71,10 @@ class TestLooks:
             "123456789012/us-east-1",
         )
         assert (resource.ref.id, resource.ref.incarnation) == ("Box", "boot/fake-boot")
-        assert (resource.started_at, resource.hourly_cost) == (BOOTED, None)
+        assert (resource.started_at, resource.hourly_cost) == (BOOTED, 0.7)
         assert (resource.children_from, resource.required_signals) == ("jupyter:", ("process",))
-        assert resource.attributes == {"instance_type": "ml.g4dn.xlarge", "own": True}
+        expected = {"instance_type": "ml.g4dn.xlarge", "own": True, "price_source": "override"}
+        assert resource.attributes == expected
         found = signals(first, "Box")
         assert (found["status"].activity, found["status"].evidence_at) == (Activity.IDLE, BOOTED)
         assert "peers" in found

@@ -7,6 +7,7 @@ import pytest
 
 from reaper import __version__
 from reaper.clients.aws import OPERATIONS, Models
+from reaper.clients.prices import SHIPPED_ON
 from reaper.core.model import Activity
 from reaper.errors import ActionDenied, ActionUnavailable, OutcomeUnknown
 from reaper.testing import T0, FakeClock, hours, minutes
@@ -45,7 +46,14 @@ class TestStates:
         assert resource.started_at == T0 - hours(3)
         assert (resource.owner, resource.children_from) == ("ann", "jupyter:")
         assert resource.attributes["instance_type"] == "ml.t3.medium"
+        assert (resource.hourly_cost, resource.attributes["price_source"]) == (0.05, f"shipped {SHIPPED_ON}")
         assert watching.source.interval == minutes(5)
+
+    async def test_an_unknown_price_is_no_price(self, watching: Watching, studio: Studio) -> None:
+        studio.add_app("ann", "rare", instance_type="ml.m5.24xlarge")
+        (resource,) = (await watching.look()).resources
+        assert resource.hourly_cost is None
+        assert "price_source" not in resource.attributes
 
     async def test_one_that_starts_is_active(self, watching: Watching, studio: Studio) -> None:
         studio.add_app("ann", "new", boots_in=minutes(2))

@@ -9,6 +9,7 @@ from botocore.loaders import Loader
 from reaper.clients.aws import Aws, AwsOptions, Models, trimmed
 from reaper.clients.host import Thresholds
 from reaper.clients.jupyter import ServerAddress
+from reaper.clients.prices import PriceBook
 from reaper.clients.studio import Identity
 from reaper.core.model import Activity, Collected, Observation, Resource
 from reaper.plugins import Look
@@ -71,6 +72,7 @@ class Watching:
             editor_data=editor_data,
             thresholds=Thresholds(min_interval=0.2),
             aws_interval=5 * MINUTE,
+            prices=PriceBook(clock),
             standing=standing,
         )
         self.source = StudioSource(identity_of(inside), servers, options, self.aws, clock)

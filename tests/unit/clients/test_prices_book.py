@@ -1,11 +1,13 @@
 """What the book answers, of what it knows: configured, learnt, shipped, in that order, and never 0."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from reaper.clients.prices import SHIPPED_ON, Price, PriceBook, PriceKey, key_of
+from reaper.core.model import Resource, ResourceRef
 from reaper.testing.clock import T0, FakeClock
 
 G5 = PriceKey("us-east-1", "g5.xlarge")
@@ -218,6 +220,15 @@ def test_what_a_resource_is_priced_as(kind: str, attributes: dict[str, object], 
 def test_a_scope_that_is_no_region_has_no_prices(scope: str) -> None:
     assert key_of("ec2.instance", scope, EC2) is None
     assert book().of("ec2.instance", scope, EC2) is None
+
+
+def test_a_resource_is_told_its_cost_and_where_it_is_known_from() -> None:
+    ref = ResourceRef(kind="ec2.instance", scope="123456789012/us-east-1", id="i-1", incarnation="1")
+    resource = Resource(ref=ref, name="box", attributes=EC2)
+    priced = book().priced(resource)
+    assert (priced.hourly_cost, priced.attributes["price_source"]) == (1.006, f"shipped {SHIPPED_ON}")
+    rare = replace(resource, attributes={**EC2, "instance_type": "z9.huge"})
+    assert book().priced(rare) == rare
 
 
 def test_the_book_prices_resources() -> None:
