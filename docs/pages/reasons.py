@@ -119,6 +119,19 @@ FOUND: dict[Reason, tuple[str, str]] = {
     ),
     Reason.NEGATED: ("reap", "Rule `not`: the rule that it names would wait."),
     Reason.NEGATED_DUE: ("wait", "Rule `not`: the rule that it names is due."),
+    Reason.STOPPED: (
+        "wait",
+        (
+            "It does not run. No rule is asked about it, and only the policy that stopped it goes on with it: what a "
+            "person stopped is never terminated."
+        ),
+    ),
+    Reason.LADDER: ("reap", "A later step of a ladder, on what the same ladder stopped, in the same life."),
+    Reason.LADDER_WAITS: (
+        "wait",
+        "A ladder's act has succeeded, and the next step's `after` runs from that success.",
+    ),
+    Reason.LADDER_DONE: ("wait", "A ladder's last act has succeeded and the thing is still there, stopped."),
 }
 """Findings: the verdict that each comes with, and when."""
 
@@ -193,6 +206,52 @@ VETOED: dict[Reason, tuple[str, str]] = {
         "No notifier took the warning for a day. It is never reaped unwarned; `doctor` and a notice say so.",
     ),
     Reason.QUIET_HOURS: ("the end of the hours", "`REAPER_QUIET_HOURS`."),
+    Reason.EVIDENCE_BEHIND: (
+        "a look later than it became due by what its source is behind",
+        (
+            "CloudWatch is minutes behind. What was done right before it became due, or before people were told, must "
+            "show before the act. Policies that rest on no signal (`age`) don't wait."
+        ),
+    ),
+    Reason.MASS_TRIP: (
+        "`reaper resume`",
+        (
+            "More than half of what runs in a scope, and ten at least, became due between two looks. Everybody with a "
+            "notifier was told. Never for `jupyter.*`, where everything is idle at night."
+        ),
+    ),
+    Reason.AUTO_SCALING: ("it leaves the group", "An Auto Scaling group replaces what is ended."),
+    Reason.SERVICE_MANAGED: (
+        "another `[ec2]` setting",
+        "It is a node of Karpenter, EKS, EMR, Batch, ParallelCluster, Databricks, a fleet, or has an operator.",
+    ),
+    Reason.RESERVED_CAPACITY: (
+        "the reservation ends",
+        "A Capacity Reservation or Capacity Block is paid for whether it runs or not: nothing would be saved.",
+    ),
+    Reason.INSTANCE_STORE: (
+        "another policy: terminate",
+        "Stopping erases the disks that the host lends it. The detail says how many GB.",
+    ),
+    Reason.ONE_TIME_SPOT: ("another policy: terminate", "EC2 refuses to stop it."),
+    Reason.STOP_PROTECTION: (
+        "it is turned off",
+        "EC2's own attribute; it stands against stop and hibernate.",
+    ),
+    Reason.TERMINATION_PROTECTION: ("it is turned off", "EC2's own attribute; it stands against terminate."),
+    Reason.HIBERNATION_UNSUPPORTED: (
+        "another policy: stop",
+        "It was not launched with hibernation, or its type can't. No type with a GPU can.",
+    ),
+    Reason.IN_TRANSITION: ("its next state", "It is pending, stopping or shutting down."),
+    Reason.OBSTACLE: (
+        "its source says otherwise",
+        "A plugin's source gives a reason of its own: see the detail.",
+    ),
+    Reason.WOULD_BE_DENIED: (
+        "the permission is granted",
+        "A dry run of the call was denied: `reaper iam` prints what is needed.",
+    ),
     Reason.CHANGED: (
         "the next decision",
         "Reserved. An act that the fresh look stops stands in the ledger as ABANDONED, with what the look says.",

@@ -113,6 +113,12 @@ def _header(shown: Page, document: Mapping[str, Any], now: datetime) -> None:
     pause = document.get("pause")
     if document.get("paused"):
         shown.line(paused_line(pause or {}, now), style="reap")
+    for trip in document.get("trips") or ():
+        shown.line(
+            f"{trip['newly']} of {trip['total']} {trip['kind']} in {trip['scope']} became due at once "
+            f"{ago(trip['at'], now)}: none is reaped until 'reaper resume'",
+            style="reap",
+        )
     for override in document.get("overrides") or ():
         until = f" for {left(override['until'], now)} more" if override.get("until") else ""
         shown.line(

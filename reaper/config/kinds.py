@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 
+from reaper.core.ruleset import NOTIFY
 from reaper.errors import ConfigError
 
 __all__ = ["KINDS", "NOTIFY", "actions_of", "families", "kinds", "served"]
-
-NOTIFY = "notify"
-"""The step that only tells people."""
 
 KINDS: dict[str, tuple[str, ...]] = {
     "jupyter.kernel": ("shutdown",),

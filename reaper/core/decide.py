@@ -14,6 +14,7 @@ from reaper.core.decision import BLIND_AFTER, Decision, Evidence, Signals
 from reaper.core.facts import PolicyApplied
 from reaper.core.family import Families
 from reaper.core.history import History
+from reaper.core.ladder import step
 from reaper.core.model import ResourceKey, ResourceRef
 from reaper.core.outlook import Outlook, blind_since, consider, earnest, instants, speaker
 from reaper.core.ruleset import PolicySpec, Ruleset
@@ -107,11 +108,15 @@ def _tick(world: World, ruleset: Ruleset, now: datetime) -> _Tick:
 def _decide(history: History, tick: _Tick) -> Decision:
     history = tick.families.joined(history)
     resource, now, dead = history.resource, tick.now, history.dead
+    climbing = bool(resource.stopped is not None or history.climbed)
     outlooks = []
     for policy in tick.ruleset.policies:
         if policy.applies_to(resource):
             finding = _died(history, policy) if dead else _finding(history, policy, now)
-            outlooks.append(consider(_candidate(history, policy, finding, tick)))
+            stands = policy.rung(0)
+            if climbing:
+                stands, finding = step(history, policy, finding, now)
+            outlooks.append(consider(_candidate(history, stands, finding, tick)))
     decision = _conclude(history, outlooks, tick)
     if not decision.to_act:
         tick.kept[resource.ref.key] = None

@@ -21,6 +21,8 @@ __all__ = [
     "HoldPlaced",
     "HoldReleased",
     "LedgerEntry",
+    "MassCleared",
+    "MassTripped",
     "NoticeGiven",
     "Paused",
     "PolicyApplied",
@@ -163,6 +165,37 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MassTripped:
+    """Most of a scope became due at once: nothing of this kind is reaped there until a person resumes.
+
+    Attributes:
+        at: When.
+        kind: Of which kind.
+        scope: Where.
+        newly: How many became due.
+        total: Of how many that run there.
+        policies: The policies that found them due.
+    """
+
+    at: datetime
+    kind: str
+    scope: str
+    newly: int
+    total: int
+    policies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MassCleared:
+    """A person has looked: acts go on."""
+
+    at: datetime
+    kind: str
+    scope: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettingChanged:
     """`reaper set`: an override of a setting, or its end (`value` None).
 
@@ -233,6 +266,8 @@ Fact = (
     | HoldReleased
     | Paused
     | Resumed
+    | MassTripped
+    | MassCleared
     | SettingChanged
     | ConfigLoaded
     | ClockJumped

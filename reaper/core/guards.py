@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 BLOCKED_AFTER = timedelta(days=1)
+_REASONS = {reason.value: reason for reason in Reason}
 _COOLDOWN_FIRST, _COOLDOWN_LONGEST = timedelta(seconds=30), timedelta(hours=1)
 
 
@@ -35,6 +36,8 @@ def vetoes(candidate: Candidate) -> tuple[Veto, ...]:
         veto = guard(candidate)
         if veto is not None:
             found.append(veto)
+    if candidate.history.resource.obstacles:
+        found += _obstacles(candidate)
     return tuple(found)
 
 
@@ -94,6 +97,45 @@ def _action_not_allowed(c: Candidate) -> Veto | None:
     ceiling = ",".join(c.ruleset.guards.actions or ()) or "an empty list"
     detail = f"{kind.partition('.')[0]}.{action} is not in {ceiling}"
     return Veto(guard="action_not_allowed", reason=Reason.ACTION_NOT_ALLOWED, detail=detail)
+
+
+def _obstacles(c: Candidate) -> list[Veto]:
+    return [
+        Veto(
+            guard=obstacle.reason,
+            reason=_REASONS.get(obstacle.reason, Reason.OBSTACLE),
+            detail=obstacle.detail,
+        )
+        for obstacle in c.history.resource.obstacles
+        if not obstacle.actions or c.policy.action in obstacle.actions
+    ]
+
+
+def _mass_trip(c: Candidate) -> Veto | None:
+    trip = c.world.tripped.get((c.history.ref.kind, c.history.ref.scope)) if c.world.tripped else None
+    if trip is None:
+        return None
+    detail = f"{trip.newly} of {trip.total} at {trip.at:%F %T}Z; 'reaper resume' lets them go"
+    return Veto(guard="mass_trip", reason=Reason.MASS_TRIP, detail=detail)
+
+
+def _evidence_behind(c: Candidate) -> Veto | None:
+    """What was done right before it became due, or before people were told, must show first."""
+    lag = c.history.resource.evidence_lag_s
+    if not lag or not c.finding.evidence or c.dead:
+        return None
+    since = c.finding.due_at or c.now
+    told = notice_delivered_at(c)
+    until = (since if told is None else max(since, told)) + timedelta(seconds=lag)
+    if c.history.last_seen_at >= until:
+        return None
+    detail = f"a look at {until:%T}Z or later shows what was done before"
+    return Veto(
+        guard="evidence_behind",
+        reason=Reason.EVIDENCE_BEHIND,
+        until=until if until > c.now else None,
+        detail=detail,
+    )
 
 
 def _minimum_age(c: Candidate) -> Veto | None:
@@ -204,6 +246,7 @@ GUARDS: tuple[Callable[[Candidate], Veto | None], ...] = (
     _protected,
     _held,
     _paused,
+    _mass_trip,
     _action_not_allowed,
     _in_flight,
     _incomplete_poll,
@@ -215,5 +258,6 @@ GUARDS: tuple[Callable[[Candidate], Veto | None], ...] = (
     _clock_jump,
     _cooldown,
     _quiet_hours,
+    _evidence_behind,
     _notice,
 )

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from reaper.core.facts import LedgerEntry, NoticeGiven, PolicyApplied
-from reaper.core.model import Activity, Observation, Resource, ResourceRef
+from reaper.core.model import Activity, Observation, Poll, Resource, ResourceRef
 
-__all__ = ["History", "Run", "active_at", "gap_of", "later"]
+__all__ = ["Climbed", "History", "Run", "active_at", "gap_of", "later"]
 
 _bare = object.__new__
 _ACTIVE = Activity.ACTIVE  # looked up once: each of 50,000 signals is compared
@@ -133,6 +133,21 @@ def _covers_from(
     return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climbed:
+    """The last act of a policy's ladder on a resource that succeeded.
+
+    Attributes:
+        action: What was done.
+        started_at: When it was asked for.
+        at: When it had succeeded; the next step counts from here.
+    """
+
+    action: str
+    started_at: datetime
+    at: datetime
+
+
 @dataclass(slots=True, kw_only=True)
 class History:
     """All that is known of one life of one resource.
@@ -151,6 +166,8 @@ class History:
             latest delivery.
         action: The latest ledger entry of an action on it.
         failures: Failed actions in a row.
+        tried: The latest STARTED entry of an action on it.
+        climbed: How far each policy's ladder came, by policy name.
         children_active_at: The latest activity of anything that lived in it and is gone; a child that we did not
             reap was active when it left.
     """
@@ -167,6 +184,8 @@ class History:
     attempts: dict[tuple[str, str], tuple[datetime, datetime, int]] = field(default_factory=dict)
     action: LedgerEntry | None = None
     failures: int = 0
+    tried: LedgerEntry | None = None
+    climbed: dict[str, Climbed] = field(default_factory=dict)
     children_active_at: datetime | None = None
 
     @property
@@ -204,6 +223,22 @@ class History:
         """Whether the latest look found it dead: it holds nothing and goes at once."""
         run = self.runs.get("execution_state")
         return run is not None and run.value == "dead" and run.last_at == self.last_seen_at
+
+    def note_failure(self, poll: Poll) -> None:
+        """Remember a look that was to see it and did not."""
+        if self.failing_since is None:
+            self.failing_since = poll.started_at
+        self.failure = poll.error or ""
+
+    def note_notice(self, notice: NoticeGiven) -> None:
+        """Remember a try to tell people of it."""
+        key = (notice.policy, notice.topic)
+        if notice.delivered:
+            self.notices[key] = notice
+            self.attempts.pop(key, None)
+            return
+        first, _, count = self.attempts.get(key, (notice.at, notice.at, 0))
+        self.attempts[key] = (first, notice.at, count + 1)
 
     def coverage(self, signal: str) -> tuple[datetime, datetime] | None:
         """Give the interval that a sampled signal's newest evidence speaks of; None: none yet. Pure."""

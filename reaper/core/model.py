@@ -12,10 +12,12 @@ __all__ = [
     "Hold",
     "HoldMatcher",
     "Observation",
+    "Obstacle",
     "Poll",
     "Resource",
     "ResourceKey",
     "ResourceRef",
+    "Stopped",
 ]
 
 
@@ -63,6 +65,34 @@ class ResourceRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """Something that stands against acts on a resource, of which its source knows.
+
+    Attributes:
+        reason: Code of a `Reason`: `auto_scaling`, `instance_store` ...
+        detail: More for a person: which group, how many GB.
+        actions: Which acts it stands against; empty: all.
+    """
+
+    reason: str
+    detail: str = ""
+    actions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """How it came that a thing does not run, though it is there: a stopped instance.
+
+    Attributes:
+        at: When it was asked to stop, as its source tells; None: that can't be read.
+        why: In the source's words.
+    """
+
+    at: datetime | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """A thing that can be forgotten, as a look saw it.
 
@@ -82,6 +112,10 @@ class Resource:
         required_signals: Signals without which nothing can be called idle. One of them missing
             from a look is UNKNOWN, except that a sampled one has `sample_interval` to come first.
         sample_interval_s: How long the first interval of a sampled signal takes, in seconds.
+        evidence_lag_s: How far its signals are behind a look at most, in seconds: what was done in that time before
+            the look does not show yet. Rounded so that it changes rarely.
+        obstacles: What its source knows to stand against acts on it.
+        stopped: It does not run: no rule is asked about it, only the ladder that stopped it goes on.
         attributes: What policies may match on and people may want to see. Changes rarely: each
             change is a new row of the journal.
     """
@@ -98,6 +132,9 @@ class Resource:
     started_at: datetime | None = None
     required_signals: tuple[str, ...] = ()
     sample_interval_s: float = 0.0
+    evidence_lag_s: float = 0.0
+    obstacles: tuple[Obstacle, ...] = ()
+    stopped: Stopped | None = None
     attributes: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -15,9 +15,25 @@ from reaper.core.warning import notice_retry_at
 
 __all__ = ["Outlook", "blind_since", "consider", "earnest", "instants", "speaker"]
 
-_SILENCING = (Reason.HELD, Reason.PAUSED, Reason.PROTECTED)
+_SILENCING = (Reason.HELD, Reason.PAUSED, Reason.PROTECTED, Reason.MASS_TRIP)
 """Vetoes that people made: nobody is warned of what they prevent."""
-_STAYS = (Reason.PROTECTED, Reason.PAUSED, Reason.ACTION_NOT_ALLOWED, Reason.BLOCKED)
+_STAYS = (
+    Reason.PROTECTED,
+    Reason.PAUSED,
+    Reason.MASS_TRIP,
+    Reason.ACTION_NOT_ALLOWED,
+    Reason.BLOCKED,
+    Reason.AUTO_SCALING,
+    Reason.SERVICE_MANAGED,
+    Reason.RESERVED_CAPACITY,
+    Reason.INSTANCE_STORE,
+    Reason.ONE_TIME_SPOT,
+    Reason.STOP_PROTECTION,
+    Reason.TERMINATION_PROTECTION,
+    Reason.HIBERNATION_UNSUPPORTED,
+    Reason.OBSTACLE,
+    Reason.WOULD_BE_DENIED,
+)
 """Vetoes without an end that will still stand when something that waits is due, if nothing happens."""
 
 
@@ -65,7 +81,13 @@ def consider(candidate: Candidate) -> Outlook:
         wakes = (*wakes, *[veto.until for veto in standing if veto.until is not None])
     if not [veto for veto in against if veto.reason in _UNTOLD]:
         return Outlook(candidate=candidate, standing=standing, act_at=foreseen, wakes=wakes)
-    tell_at = _tell_at(candidate, against, foreseen)
+    behind = any(veto.reason is Reason.EVIDENCE_BEHIND for veto in standing)
+    told_of = (
+        _foresee(candidate, [veto for veto in standing if veto.reason is not Reason.EVIDENCE_BEHIND])
+        if behind
+        else foreseen
+    )
+    tell_at = _tell_at(candidate, against, told_of)
     if tell_at is not None and _settled(finding):
         wakes = (*wakes, tell_at)
     return Outlook(

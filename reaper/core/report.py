@@ -74,6 +74,7 @@ def status_head(
         "mode": ruleset.mode.value,
         "paused": world.is_paused(now),
         "pause": pause_document(world, now)["pause"],
+        "trips": [to_json(trip) for trip in world.tripped.values()],
         "polls": world.polls,
         **extra,
         "sources": [_source_document(world, name) for name in sorted(world.sources)],

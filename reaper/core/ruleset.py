@@ -6,7 +6,7 @@ past decisions can be made again under the rules of their time.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -20,6 +20,7 @@ from reaper.core.model import Resource
 from reaper.core.verdict import Finding
 
 __all__ = [
+    "NOTIFY",
     "Budget",
     "Guards",
     "Match",
@@ -32,6 +33,9 @@ __all__ = [
     "Step",
 ]
 
+
+NOTIFY = "notify"
+"""The step that only tells people."""
 
 LONGEST_WINDOW = timedelta(days=1)
 """The longest window of a budget."""
@@ -117,7 +121,7 @@ class Step:
 
     Attributes:
         action: `notify`, `shutdown`, `delete`, `stop` ...
-        after: How long after the previous step's success.
+        after: How long after the step before it succeeded.
     """
 
     action: str
@@ -135,7 +139,7 @@ class PolicySpec:
         params: The rule's parameters as configured (durations in seconds).
         rule: The rule itself, built from the two.
         match: Which resources of that kind.
-        steps: The ladder; the last one is the act.
+        steps: The ladder: notices and acts; the last one is an act.
         mode: The stricter of this and the daemon's holds.
         warn_before: Notice this long before the act (where the ladder has no notice of its own).
         minimum_age: Nothing younger is reaped.
@@ -152,18 +156,40 @@ class PolicySpec:
     warn_before: timedelta = timedelta(0)
     minimum_age: timedelta = timedelta(0)
     _ladder_gap: timedelta | None = field(default=None, init=False, repr=False, compare=False)
+    _rungs: tuple["PolicySpec", ...] = field(default=(), init=False, repr=False, compare=False)
+    _whole: "PolicySpec | None" = field(default=None, init=False, repr=False, compare=False)
     _digests: dict[Mode, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        acts_after = [i for i, step in enumerate(self.steps[:-1], 1) if step.action == "notify"]
+        acts_after = [i for i, step in enumerate(self.steps[:-1], 1) if step.action == NOTIFY]
         if acts_after:
             gap = sum((step.after for step in self.steps[acts_after[0] :]), timedelta(0))
             object.__setattr__(self, "_ladder_gap", gap)
+        if len(self.acts) > 1:
+            object.__setattr__(self, "_rungs", tuple(self._split()))
+
+    @property
+    def acts(self) -> tuple[str, ...]:
+        """What it does, step by step, notices left out."""
+        return tuple([step.action for step in self.steps if step.action != NOTIFY])
 
     @property
     def action(self) -> str:
         """What it does in the end."""
         return self.steps[-1].action
+
+    @property
+    def after(self) -> timedelta:
+        """How long after the act before it, or after the rule's deadline, its first step comes."""
+        return self.steps[0].after
+
+    def rung(self, number: int) -> "PolicySpec":
+        """Give the policy as it stands at an act of its ladder: the notices before that act, and the act. Pure.
+
+        Args:
+            number: How many acts are done; the last rung stands for all that comes after it.
+        """
+        return self._rungs[min(number, len(self._rungs) - 1)] if self._rungs else self
 
     @property
     def notice_lead(self) -> timedelta:
@@ -181,11 +207,24 @@ class PolicySpec:
 
     def digest(self, mode: Mode) -> str:
         """Name what would newly apply to a resource if it changed: rule, limit, action, mode. Pure."""
+        if self._whole is not None:
+            return self._whole.digest(mode)
         if mode not in self._digests:  # asked for on every resource of every tick
             effective = Mode.ENFORCE if mode is self.mode is Mode.ENFORCE else Mode.DRY_RUN
-            named = [self.name, self.rule_name, to_json(self.params), self.action, effective]
+            does: object = self.acts if len(self.acts) > 1 else self.action
+            named = [self.name, self.rule_name, to_json(self.params), does, effective]
             self._digests[mode] = _digest(named)
         return self._digests[mode]
+
+    def _split(self) -> Iterator["PolicySpec"]:
+        """Cut the ladder after each act."""
+        start = 0
+        for end, step in enumerate(self.steps, 1):
+            if step.action != NOTIFY:
+                rung = replace(self, steps=self.steps[start:end])
+                object.__setattr__(rung, "_whole", self)
+                yield rung
+                start = end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +264,7 @@ class Guards:
     slow_gaps: Mapping[str, timedelta] = field(default_factory=dict)
     clock_jump_grace: timedelta = timedelta(minutes=10)
     quiet_hours: tuple[QuietHours, ...] = ()
+    mass_trip: bool = True
 
     def gap(self, source: str) -> timedelta:
         """Give how old the evidence of a source may be, and how long a gap between two looks it bridges. Pure."""

@@ -66,6 +66,10 @@ class Reason(StrEnum):
     CONDITION_FAILED = "condition_failed", "the policy's condition can't be evaluated on it, which keeps it"
     NEGATED = "negated", "the rule under `not` waits, so this policy is due"
     NEGATED_DUE = "negated_due", "the rule under `not` is due, so this policy waits"
+    STOPPED = "stopped", "it is stopped, and this policy did not stop it"
+    LADDER = "ladder", "this policy's ladder stopped it, and the next step is due"
+    LADDER_WAITS = "ladder_waits", "this policy's ladder acted on it, and the next step is not due yet"
+    LADDER_DONE = "ladder_done", "this policy's ladder has done its last step"
     # vetoes: why a reap must not happen now
     PROTECTED = "protected", "the tag reaper:protect is on it"
     HELD = "held", "a hold protects it"
@@ -89,6 +93,25 @@ class Reason(StrEnum):
     NOTICE_GRACE = "notice_grace", "its warning was delivered; the grace period runs"
     BLOCKED = "blocked", "its warning could not be delivered for a day"
     QUIET_HOURS = "quiet_hours", "quiet hours"
+    EVIDENCE_BEHIND = (
+        "evidence_behind",
+        "its signals are behind: they do not speak of the time since it was due",
+    )
+    MASS_TRIP = (
+        "mass_trip",
+        "most of its scope became due at once, which is more likely an error; a person must look",
+    )
+    AUTO_SCALING = "auto_scaling", "an Auto Scaling group would replace it"
+    SERVICE_MANAGED = "service_managed", "another service manages it"
+    RESERVED_CAPACITY = "reserved_capacity", "it uses reserved capacity, which is paid for all the same"
+    INSTANCE_STORE = "instance_store", "stopping it erases its instance store"
+    ONE_TIME_SPOT = "one_time_spot", "a one-time spot instance can't be stopped, only terminated"
+    STOP_PROTECTION = "stop_protection", "its stop protection is on"
+    TERMINATION_PROTECTION = "termination_protection", "its termination protection is on"
+    HIBERNATION_UNSUPPORTED = "hibernation_unsupported", "it can't hibernate"
+    IN_TRANSITION = "in_transition", "it is between two states"
+    OBSTACLE = "obstacle", "its source says that this must not be done to it"
+    WOULD_BE_DENIED = "would_be_denied", "AWS would not let reaper do it"
     CHANGED = "changed", "the fresh look right before the act did not agree"
 
 

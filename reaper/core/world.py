@@ -19,14 +19,17 @@ from reaper.core.facts import (
     HoldPlaced,
     HoldReleased,
     LedgerEntry,
+    MassCleared,
+    MassTripped,
     NoticeGiven,
     Paused,
     PolicyApplied,
     Resumed,
     SettingChanged,
 )
-from reaper.core.history import History, Run, gap_of, later
+from reaper.core.history import Climbed, History, Run, gap_of, later
 from reaper.core.image import Delta, Image, SourceState
+from reaper.core.ladder import changing, found_stopped
 from reaper.core.model import Collected, Hold, Poll, Resource, ResourceKey, ResourceRef
 
 __all__ = ["World"]
@@ -56,6 +59,7 @@ class World:
         sources: State of each source by name.
         holds: Holds that were placed and not released, by id (some may have expired).
         paused: The pause in force, if it has not ended by itself.
+        tripped: Where most became due at once and nobody has resumed, by kind and scope.
         settings: Overrides by `reaper set` in force, by name.
         config: The rules loaded last.
         clock_jumped: The latest jump of the clock.
@@ -72,6 +76,7 @@ class World:
     sources: dict[str, SourceState] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     paused: Paused | None = None
+    tripped: dict[tuple[str, str], MassTripped] = field(default_factory=dict)
     settings: dict[str, SettingChanged] = field(default_factory=dict)
     config: ConfigLoaded | None = None
     clock_jumped: ClockJumped | None = None
@@ -106,7 +111,7 @@ class World:
             world._insert(history)
             for poll in image.polls_by_source.get(life.source, ()):
                 if poll.started_at > life.last_seen_at and poll.failed_to_see(life.resource.ref):
-                    _note_failure(history, poll)
+                    history.note_failure(poll)
         for fact in image.facts:
             world.apply(fact)
         for history in world.live.values():
@@ -175,7 +180,7 @@ class World:
                 self._note_action(fact)
             case NoticeGiven():
                 if history := self._life(fact.ref):
-                    _note_notice(history, fact)
+                    history.note_notice(fact)
             case PolicyApplied():
                 if history := self._life(fact.ref):
                     history.applied[fact.policy] = fact
@@ -192,6 +197,10 @@ class World:
                 self.paused = fact
             case Resumed():
                 self.paused = None
+            case MassTripped():
+                self.tripped[fact.kind, fact.scope] = fact
+            case MassCleared():
+                self.tripped.pop((fact.kind, fact.scope), None)
             case SettingChanged():
                 self.settings.pop(fact.name, None)
                 if fact.value is not None:
@@ -250,6 +259,8 @@ class World:
         history.failing_since = None
         history.failure = ""
         if history.action is not None:
+            if (entry := found_stopped(history)) is not None:
+                delta.facts.append(replace(entry, at=poll.started_at))
             self._settle(history)
         return history
 
@@ -260,6 +271,10 @@ class World:
         """
         action = history.action
         if action is None or action.state not in _SETTLES_AFTER:
+            return
+        if action.state is ActionState.UNKNOWN and (
+            changing(history.resource) or found_stopped(history) is not None
+        ):
             return
         if action.at + _SETTLES_AFTER[action.state] < history.last_seen_at:
             history.action = None
@@ -297,7 +312,7 @@ class World:
             if targets is not None and key.id not in targets:
                 continue
             if poll.failed(key.kind):
-                _note_failure(history, poll)
+                history.note_failure(poll)
             else:
                 self._remove(history)
                 delta.gone.append(history)
@@ -348,10 +363,17 @@ class World:
             return
         if _says_more(entry, history.action):
             history.action = entry
-        if entry.state is ActionState.FAILED:
+        if entry.state is ActionState.STARTED:
+            history.tried = entry
+        elif entry.state is ActionState.FAILED:
             history.failures += 1
         elif entry.state is ActionState.SUCCEEDED:
             history.failures = 0
+            tried = history.tried
+            known = tried is not None and tried.action_id == entry.action_id
+            history.climbed[entry.policy] = Climbed(
+                action=entry.action, started_at=tried.at if tried and known else entry.at, at=entry.at
+            )
         self._settle(history)
 
 
@@ -360,22 +382,6 @@ def _says_more(entry: LedgerEntry, before: LedgerEntry | None) -> bool:
     if before is not None and before.action_id == entry.action_id:
         return True
     return entry.state not in _PRELIMINARY
-
-
-def _note_failure(history: History, poll: Poll) -> None:
-    if history.failing_since is None:
-        history.failing_since = poll.started_at
-    history.failure = poll.error or ""
-
-
-def _note_notice(history: History, notice: NoticeGiven) -> None:
-    key = (notice.policy, notice.topic)
-    if notice.delivered:
-        history.notices[key] = notice
-        history.attempts.pop(key, None)
-        return
-    first, _, count = history.attempts.get(key, (notice.at, notice.at, 0))
-    history.attempts[key] = (first, notice.at, count + 1)
 
 
 def _owned(hold: Hold, prefix: str) -> Hold:

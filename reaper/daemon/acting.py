@@ -17,6 +17,7 @@ from reaper.core.budget import Spending
 from reaper.core.decide import Decision, decide_one
 from reaper.core.facts import ActionState, LedgerEntry
 from reaper.core.family import Families, seen_since
+from reaper.core.ladder import rung
 from reaper.core.model import ResourceRef
 from reaper.core.plan import limited
 from reaper.core.verdict import Verdict
@@ -191,7 +192,7 @@ class Acting:
         if not decision.enforced and not approved:
             return "it is a dry run now"
         policy = self._rules.ruleset.policy(decision.policy or "")
-        if not decision.enforced and policy is not None and policy.notice_gap is not None:
+        if not decision.enforced and policy is not None and rung(history, policy).notice_gap is not None:
             return "a warning must be delivered first, and in dry run nobody is warned but the log"
         if not self._recorder.healthy:
             return f"the journal can't be written: {self._recorder.failure}"

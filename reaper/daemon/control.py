@@ -9,7 +9,16 @@ from reaper import __version__
 from reaper.core.codec import from_json, instant_from_text, to_json
 from reaper.core.decide import Decision, decide_one
 from reaper.core.durations import format_duration, parse_duration
-from reaper.core.facts import Fact, HoldPlaced, HoldReleased, LedgerEntry, Paused, Resumed, SettingChanged
+from reaper.core.facts import (
+    Fact,
+    HoldPlaced,
+    HoldReleased,
+    LedgerEntry,
+    MassCleared,
+    Paused,
+    Resumed,
+    SettingChanged,
+)
 from reaper.core.family import Families
 from reaper.core.history import History
 from reaper.core.model import Hold, HoldMatcher, ResourceRef
@@ -232,8 +241,13 @@ class DaemonControl:
         return self.paused()
 
     async def resume(self, caller: Caller) -> dict[str, object]:
-        """Allow actions again."""
-        await self._write(Resumed(at=self._daemon.clock.now(), who=caller.who))
+        """Allow actions again, also where most of a scope became due at once: a person has looked."""
+        now = self._daemon.clock.now()
+        cleared = [
+            MassCleared(at=now, kind=kind, scope=scope, who=caller.who)
+            for kind, scope in sorted(self._daemon.world.tripped)
+        ]
+        await self._write(Resumed(at=now, who=caller.who), *cleared)
         return self.paused()
 
     def settings(self) -> dict[str, object]:

@@ -316,6 +316,8 @@ class Looking:
             history = world.live.get(ref.key)
             if history is None or history.ref != ref:
                 del self._doubtful[ref]
+            elif history.action is not None and history.action.state is ActionState.SUCCEEDED:
+                del self._doubtful[ref]  # a look found it stopped
             elif history.action is None:  # settled by this look
                 del self._doubtful[ref]
                 outcome = f"{entry.outcome}; a complete look shows that it had no effect"

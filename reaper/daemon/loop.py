@@ -11,6 +11,7 @@ from reaper.clock import Clock
 from reaper.core.decide import Decision, decide, newly_applied
 from reaper.core.facts import ClockJumped, ClockSeen, Fact
 from reaper.core.family import Families
+from reaper.core.mass import mass_trips
 from reaper.core.model import ResourceKey
 from reaper.core.plan import Plan, plan
 from reaper.core.world import World
@@ -217,14 +218,12 @@ class Daemon:
         now = self.clock.now()
         world = self.world
         self._refresh_rules(now)
-        ruleset, decisions = self.rules.ruleset, []
-        slice_start = self.clock.monotonic()
-        for decision in decide(world, ruleset, now):
-            decisions.append(decision)
-            if self.clock.monotonic() - slice_start > _SLICE:
-                await asyncio.sleep(0)
-                slice_start = self.clock.monotonic()
-        live = [d for d in decisions if (h := world.live.get(d.ref.key)) is not None and h.ref == d.ref]
+        ruleset, live = self.rules.ruleset, await self._decide_all(now)
+        if trips := mass_trips(self.decisions, live, world, ruleset):
+            self.recorder.facts(*trips)
+            for trip in trips:
+                self.spawn(self.notices.tell_trip(trip))
+            live = await self._decide_all(now)
         the_plan = plan(live, world, ruleset, now)
         self._keep(the_plan)
         before, self.decisions = (
@@ -245,6 +244,17 @@ class Daemon:
         await self.recorder.flush()
         self.metrics.pending(self.recorder.pending)
         return the_plan
+
+    async def _decide_all(self, now: datetime) -> list[Decision]:
+        """Decide everything, giving the loop back now and then; what has ended meanwhile is left out."""
+        world, decisions = self.world, []
+        slice_start = self.clock.monotonic()
+        for decision in decide(world, self.rules.ruleset, now):
+            decisions.append(decision)
+            if self.clock.monotonic() - slice_start > _SLICE:
+                await asyncio.sleep(0)
+                slice_start = self.clock.monotonic()
+        return [d for d in decisions if (h := world.live.get(d.ref.key)) is not None and h.ref == d.ref]
 
     def _refresh_rules(self, now: datetime) -> None:
         if outdated := self.rules.outdated(self.world, now):

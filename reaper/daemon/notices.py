@@ -9,7 +9,7 @@ import structlog
 from reaper.clock import Clock
 from reaper.core.decide import Decision
 from reaper.core.durations import format_duration
-from reaper.core.facts import ActionState, LedgerEntry, NoticeGiven
+from reaper.core.facts import ActionState, LedgerEntry, MassTripped, NoticeGiven
 from reaper.core.guards import WARNING
 from reaper.core.history import History
 from reaper.core.naming import qualified
@@ -95,6 +95,24 @@ class Notices:
         )
         await self.send(notice, earnest=decision.enforced)
 
+    async def tell_trip(self, trip: MassTripped) -> None:
+        """Tell people that most of a scope became due at once, so that nothing is done there until somebody looked."""
+        number = f"{trip.newly} of {trip.total} {trip.kind} in {trip.scope}"
+        log.warning("mass trip", kind=trip.kind, scope=trip.scope, newly=trip.newly, total=trip.total)
+        notice = Notice(
+            topic="mass_trip",
+            at=trip.at,
+            subject=f"reaper: {number} became due at once; none is reaped",
+            text=(
+                f"{number} became due at once by {', '.join(trip.policies)}. That is more likely an error than "
+                "idleness, so nothing of it is reaped there until a person has looked: 'reaper status', then "
+                "'reaper resume'."
+            ),
+            mode=Mode.ENFORCE.value,
+            actions=(("let them go", "reaper resume"), ("what they are", "reaper status")),
+        )
+        await self.send(notice, earnest=True)
+
     async def send(self, notice: Notice, *, earnest: bool) -> tuple[bool, tuple[str, ...], str]:
         """Give a notice to every notifier at once; in dry run to the log alone.
 
@@ -142,8 +160,7 @@ class Notices:
         if topic == WARNING:
             when = f"in {_span(due, now)}" if due is not None and due > now else "now"
             subject = f"reaper: {name} will be reaped ({verb}) {when}"
-            idle = f"{what} has been idle since {_instant(decision.since)}"
-            text = f"{idle}. It will be reaped ({verb}) {when} unless it is used or held."
+            text = f"{what}: {_since(decision)}. It will be reaped ({verb}) {when} unless it is used or held."
         elif topic == BLIND:
             state = "unknown" if decision.verdict is Verdict.UNKNOWN else "vetoed"
             subject = f"reaper: {name} has been {state} for over a day"
@@ -179,6 +196,16 @@ def _act_at(decision: Decision) -> datetime | None:
         if finding.policy == decision.policy and finding.due_at is not None
     ]
     return decision.due_at or min(due, default=None)
+
+
+def _since(decision: Decision) -> str:
+    """Say what the reap to come rests on."""
+    if decision.reason in (Reason.LADDER, Reason.LADDER_WAITS):
+        return f"policy {decision.policy} acted on it at {_instant(decision.since)}"
+    spoken = next((f for f in decision.findings if f.policy == decision.policy), None)
+    if spoken is not None and spoken.evidence:
+        return f"it has been idle since {_instant(decision.since)}"
+    return f"{reason_text(decision)}, since {_instant(decision.since)}"
 
 
 def _span(due: datetime, now: datetime) -> str:

@@ -16,6 +16,8 @@ from reaper.core.facts import (
     HoldPlaced,
     HoldReleased,
     LedgerEntry,
+    MassCleared,
+    MassTripped,
     Paused,
     Resumed,
     SettingChanged,
@@ -334,6 +336,8 @@ def _slot(fact: Fact) -> tuple[str, bool]:
             return f"hold {fact.hold_id}", True
         case Paused() | Resumed():
             return "pause", isinstance(fact, Resumed)
+        case MassTripped() | MassCleared():
+            return f"mass {fact.kind} {fact.scope}", isinstance(fact, MassCleared)
         case SettingChanged():
             return f"setting {fact.name}", fact.value is None
         case _:

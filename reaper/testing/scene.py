@@ -5,7 +5,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypedDict, Unpack
 
-from reaper.core.model import Activity, Collected, Hold, Observation, Poll, Resource, ResourceKey, ResourceRef
+from reaper.core.model import (
+    Activity,
+    Collected,
+    Hold,
+    Observation,
+    Obstacle,
+    Poll,
+    Resource,
+    ResourceKey,
+    ResourceRef,
+    Stopped,
+)
 
 __all__ = ["ResourceFields", "Said", "Scene", "Signal", "active", "idle", "sampled", "unknown"]
 
@@ -47,6 +58,9 @@ class ResourceFields(TypedDict, total=False):
     started_at: datetime | None
     required_signals: tuple[str, ...]
     sample_interval_s: float
+    evidence_lag_s: float
+    obstacles: tuple[Obstacle, ...]
+    stopped: Stopped | None
     attributes: dict[str, object]
 
 

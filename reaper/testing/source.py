@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from reaper.core.model import Collected, Poll, Resource
+from reaper.clock import Clock
+from reaper.core.model import Collected, Poll, Resource, Stopped
 from reaper.errors import ActionDenied, ReaperError
 from reaper.plugins import ActOutcome, Look, Source, Sources
 from reaper.testing.scene import Scene
 
 __all__ = ["Act", "FakeProvider", "FakeSource"]
+
+
+_STOPS = ("stop", "hibernate")
+"""Actions after which a thing is still there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,7 @@ class FakeSource:
             any effect, or `(error, True)`: raised after it. With nothing left each one succeeds.
         lingering: What is acted on stays visible, however well the action went.
         protected: Ids that refuse every action.
+        clock: Tells when something was stopped; with it, `stop` and `hibernate` leave the thing there, stopped.
         looks: Every look it was asked for.
         acts: Every action it was told to carry out.
         closed: It was closed.
@@ -64,6 +70,7 @@ class FakeSource:
     outcomes: deque[ActOutcome | ReaperError | tuple[ReaperError, bool]] = field(default_factory=deque)
     lingering: bool = False
     protected: set[str] = field(default_factory=set)
+    clock: Clock | None = None
     looks: list[Look] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     closed: bool = False
@@ -94,12 +101,18 @@ class FakeSource:
         error, effect = _read(scripted)
         there = self.scene.has(resource.ref)
         self.acts.append(Act(resource=resource, action=action, had_effect=effect and there))
-        if effect and there and not self.lingering:
+        stops = self.clock is not None and action in _STOPS
+        if effect and there and not self.lingering and not stops:
             self.scene.remove(resource.ref.id, resource.ref.kind)
+        if effect and there and self.clock is not None and stops:
+            how = Stopped(at=self.clock.now(), why="User initiated")
+            self.scene.change(resource.ref.id, resource.ref.kind, stopped=how)
         if error is not None:
             raise error
         if isinstance(scripted, ActOutcome):
             return scripted
+        if stops:
+            return ActOutcome(gone=False, detail="its stop has begun")
         return ActOutcome(gone=True, detail="204" if there else "was gone already (404)")
 
     async def close(self) -> None:

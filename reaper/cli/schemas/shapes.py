@@ -172,6 +172,10 @@ RESOURCE = object_of(
 
 PAUSE = object_of({"at": INSTANT, "who": TEXT, "why": TEXT, "until": or_null(INSTANT)})
 
+TRIP = object_of(
+    {"at": INSTANT, "kind": TEXT, "scope": TEXT, "newly": COUNT, "total": COUNT, "policies": list_of(TEXT)}
+)
+
 SOURCE = object_of(
     {
         "name": TEXT,

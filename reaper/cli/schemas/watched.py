@@ -15,6 +15,7 @@ from reaper.cli.schemas.shapes import (
     RESOURCE,
     SOURCE,
     TEXT,
+    TRIP,
     Schema,
     document,
     list_of,
@@ -43,6 +44,9 @@ def status() -> Schema:
         },
         optional={
             "pause": or_null(PAUSE),
+            "trips": said(
+                list_of(TRIP), "where most became due at once: nothing is reaped there until `reaper resume`"
+            ),
             "version": TEXT,
             "keep_terminals": or_null(FLAG),
             "overrides": list_of(OVERRIDE),

@@ -30,7 +30,7 @@ def against(decision: Decision) -> list[tuple[Reason, datetime | None]]:
 
 
 def test_names_are_told_apart():
-    assert len({guard.__name__ for guard in GUARDS}) == len(GUARDS) == 15
+    assert len({guard.__name__ for guard in GUARDS}) == len(GUARDS) == 17
 
 
 @pytest.mark.parametrize("key", ["reaper:protect", "Reaper:Protect", "REAPER:PROTECT"])

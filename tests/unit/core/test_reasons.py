@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from reaper.core.decide import Decision, decide_one
-from reaper.core.facts import ActionState, ClockJumped, LedgerEntry
+from reaper.core.facts import ActionState, ClockJumped, LedgerEntry, MassTripped
 from reaper.core.history import History
+from reaper.core.model import Obstacle, Stopped
 from reaper.core.plan import limited, plan
-from reaper.core.ruleset import Budget, QuietHours, Ruleset
+from reaper.core.ruleset import Budget, QuietHours, Ruleset, Step
 from reaper.core.verdict import Finding, Reason, Verdict, Veto
 from reaper.testing import (
     T0,
@@ -153,6 +154,37 @@ def warned(ago: timedelta | None, *, delivered: bool = True, attempts: int = 1) 
     return at(T0, builder.look(T0), ruleset)
 
 
+LADDER = rules(policy(steps=(Step(action="stop"), Step(action="terminate", after=days(14)))))
+
+
+def climbed(
+    ago: timedelta, ruleset: Ruleset = LADDER, stopped: Stopped | None = None, action: str = "stop"
+) -> Decision:
+    """What a ladder acted on that long ago, and what it found stopped since then."""
+    builder = kernel().apply(ruleset, T0 - days(1))
+    started = LedgerEntry(
+        at=T0 - ago,
+        action_id="a1",
+        state=ActionState.STARTED,
+        ref=builder.ref("k"),
+        action=action,
+        policy="quiet",
+        decision_id="d1",
+    )
+    builder.scene.change("k", stopped=stopped or Stopped(at=T0 - ago, why="User initiated"))
+    builder.fact(started, replace(started, state=ActionState.SUCCEEDED))
+    return at(T0, builder.look(T0), ruleset)
+
+
+def in_the_way(code: str) -> Callable[[], Decision]:
+    return lambda: overdue(obstacles=(Obstacle(reason=code),))
+
+
+def tripped() -> Decision:
+    fact = MassTripped(at=T0, kind="jupyter.kernel", scope="http://127.0.0.1:8888/", newly=40, total=50)
+    return at(T0, kernel().fact(fact), rules())
+
+
 def changed() -> Decision:
     return limited(overdue(), Veto(guard="fresh_look", reason=Reason.CHANGED))
 
@@ -206,7 +238,24 @@ SITUATIONS: dict[str, Callable[[], Decision]] = {
     "source_failing": lambda: failing(seen=False),
     "rule_failed": lambda: overdue(rules(policy(rule=Always(verdict=Verdict.UNKNOWN)))),
     **{code: partial(told, code) for code in RULES},
+    "stopped": lambda: overdue(stopped=Stopped(at=T0 - hours(1), why="User initiated")),
+    "ladder": lambda: climbed(hours(1), rules(policy(steps=(Step(action="stop"), Step(action="terminate"))))),
+    "ladder_waits": lambda: climbed(hours(1)),
+    "ladder_done": lambda: climbed(hours(1), action="terminate"),
     # vetoes
+    "evidence_behind": lambda: overdue(evidence_lag_s=4 * 3600.0),
+    "mass_trip": tripped,
+    "auto_scaling": in_the_way("auto_scaling"),
+    "service_managed": in_the_way("service_managed"),
+    "reserved_capacity": in_the_way("reserved_capacity"),
+    "instance_store": in_the_way("instance_store"),
+    "one_time_spot": in_the_way("one_time_spot"),
+    "stop_protection": in_the_way("stop_protection"),
+    "termination_protection": in_the_way("termination_protection"),
+    "hibernation_unsupported": in_the_way("hibernation_unsupported"),
+    "in_transition": in_the_way("in_transition"),
+    "obstacle": in_the_way("of a plugin"),
+    "would_be_denied": in_the_way("would_be_denied"),
     "protected": lambda: overdue(tags={"Reaper:Protect": "no"}),
     "held": lambda: overdue(tags={"reaper:hold-until": "next week"}),
     "paused": lambda: at(T0, kernel().pause(T0 - hours(1)), rules()),
@@ -235,10 +284,19 @@ SITUATIONS: dict[str, Callable[[], Decision]] = {
 
 VERDICTS = {
     Verdict.KEEP: {"no_policy"},
-    Verdict.WAIT: {"active", "busy_without_work", "idle_not_long_enough", "sampling", "young_enough"},
+    Verdict.WAIT: {
+        "active",
+        "busy_without_work",
+        "idle_not_long_enough",
+        "sampling",
+        "young_enough",
+        "stopped",
+        "ladder_waits",
+        "ladder_done",
+    },
     Verdict.UNKNOWN: {"no_evidence", "evidence_unknown", "evidence_lost", "source_failing", "rule_failed"},
 }
-TO_ACT = {"idle", "busy_timeout", "too_old", "dead"}
+TO_ACT = {"idle", "busy_timeout", "too_old", "dead", "ladder"}
 for _code, _verdict in RULES.items():
     (TO_ACT if _verdict is Verdict.REAP else VERDICTS[_verdict]).add(_code)
 
