@@ -62,6 +62,8 @@ class LedgerEntry:
         due_at: When the resource became due; with STARTED's `at` this is the reap lag.
         hourly_cost: US dollars an hour it freed; None is unknown.
         name: What people call the resource.
+        owner: Who it belonged to, if known.
+        price_source: Where `hourly_cost` is known from, and of when it is: `pricing-api 2025-11-01`; empty: not said.
     """
 
     at: datetime
@@ -75,6 +77,8 @@ class LedgerEntry:
     due_at: datetime | None = None
     hourly_cost: float | None = None
     name: str = ""
+    owner: str | None = None
+    price_source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

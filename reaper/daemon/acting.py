@@ -229,6 +229,8 @@ class Acting:
             due_at=_due_at(decision),
             hourly_cost=history.resource.hourly_cost,
             name=history.resource.name,
+            owner=history.resource.owner,
+            price_source=str(history.resource.attributes.get("price_source") or ""),
         )
         self._recorder.facts(started, decisions=(decision,))
         try:

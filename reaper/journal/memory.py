@@ -1,6 +1,6 @@
 """The journal in memory: the same tables and the same code, without file, lock or thread."""
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +8,8 @@ from reaper.core.batch import Batch
 from reaper.core.decide import Decision
 from reaper.core.facts import Fact
 from reaper.core.image import Image
-from reaper.core.model import ResourceRef
+from reaper.core.model import ResourceKey, ResourceRef
+from reaper.core.savings import Sighting
 from reaper.errors import ConfigError, JournalError, JournalLocked
 from reaper.journal.entry import Entry, entry
 from reaper.journal.opening import open_memory
@@ -82,6 +83,10 @@ class MemoryJournal:
     ) -> list[Decision]:
         """Read decisions back, oldest first, the newest `limit`. `decision_id` may be a prefix."""
         return finish(self._opened().decisions(ref, decision_id, limit))
+
+    async def lives(self, keys: Collection[ResourceKey], *, since: datetime) -> list[Sighting]:
+        """Give the lives of some resources that had not ended at an instant, in the order they were seen first."""
+        return finish(self._opened().lives(keys, since))
 
     async def config(self, digest: str) -> Mapping[str, object] | None:
         """Give the rules' body with this digest."""

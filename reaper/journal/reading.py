@@ -6,18 +6,38 @@ between; what they return is their answer.
 
 import json
 import sqlite3
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from reaper.core.decide import Decision
 from reaper.core.facts import Fact
-from reaper.core.model import ResourceRef
+from reaper.core.model import ResourceKey, ResourceRef
+from reaper.core.savings import Sighting
 from reaper.errors import JournalError, JournalSchema
-from reaper.journal.rows import decision_from_body, fact_from_row, instant, micros, text_in
+from reaper.journal.rows import (
+    decision_from_body,
+    fact_from_row,
+    instant,
+    micros,
+    resource_from_body,
+    text_in,
+    text_out,
+)
 from reaper.plugins import LedgerQuery
 
-__all__ = ["SLICE", "Reading", "config", "decisions", "facts", "facts_as_of", "last_seq", "lately", "resolve"]
+__all__ = [
+    "SLICE",
+    "Reading",
+    "config",
+    "decisions",
+    "facts",
+    "facts_as_of",
+    "last_seq",
+    "lately",
+    "lives",
+    "resolve",
+]
 
 T = TypeVar("T")
 Reading = Generator[None, None, T]
@@ -39,6 +59,15 @@ _LATELY = (
 _LATEST = """
     SELECT at FROM facts WHERE label = 'STARTED' AND type = 'LedgerEntry' AND seq <= ?
     ORDER BY id DESC LIMIT 1"""
+
+_LIVES = """
+    SELECT lives.id, lives.ref FROM lives LEFT JOIN batches ON batches.seq = ended_seq
+    WHERE ended_seq IS NULL OR batches.at >= ? ORDER BY lives.id"""
+_LIFE = """
+    SELECT kind, scope, key, incarnation, first_seen_at, batches.at, body
+    FROM lives JOIN refs ON refs.id = lives.ref JOIN versions ON life = lives.id
+        LEFT JOIN batches ON batches.seq = ended_seq
+    WHERE lives.id = ? ORDER BY versions.seq DESC LIMIT 1"""
 
 
 def last_seq(connection: sqlite3.Connection) -> int:
@@ -146,6 +175,36 @@ def decisions(
         row = connection.execute("SELECT body FROM decisions WHERE rowid = ?", (number,)).fetchone()
         if row is not None:  # it may have been pruned between two slices
             found.append(decision_from_body(row[0]))
+        if not len(found) % SLICE:
+            yield
+    return found
+
+
+def lives(
+    connection: sqlite3.Connection, keys: Collection[ResourceKey], since: datetime
+) -> Reading[list[Sighting]]:
+    """Read the lives of some resources that had not ended at an instant, in the order they were seen first."""
+    names = "SELECT id FROM refs WHERE kind = ? AND scope = ? AND key = ?"
+    refs: set[int] = set()
+    for count, key in enumerate(keys, start=1):
+        refs.update(number for (number,) in connection.execute(names, tuple(map(text_in, key))))
+        if not count % SLICE:
+            yield
+    wanted = [life for life, ref in connection.execute(_LIVES, (micros(since),)).fetchall() if ref in refs]
+    found: list[Sighting] = []
+    for life in wanted:
+        row = connection.execute(_LIFE, (life,)).fetchone()
+        if row is not None:  # it may have been pruned between two slices
+            *words, first_seen_at, ended_at, body = row
+            kind, scope, key_, incarnation = map(text_out, words)
+            ref = ResourceRef(kind=kind, scope=scope, id=key_, incarnation=incarnation)
+            found.append(
+                Sighting(
+                    resource=resource_from_body(body, ref),
+                    first_seen_at=instant(first_seen_at),
+                    ended_at=None if ended_at is None else instant(ended_at),
+                )
+            )
         if not len(found) % SLICE:
             yield
     return found

@@ -1,7 +1,7 @@
 """The journal in a SQLite file: the standard library's sqlite3 in one worker thread."""
 
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from reaper.core.batch import Batch
 from reaper.core.decide import Decision
 from reaper.core.facts import Fact
 from reaper.core.image import Image
-from reaper.core.model import ResourceRef
+from reaper.core.model import ResourceKey, ResourceRef
+from reaper.core.savings import Sighting
 from reaper.errors import ConfigError, JournalError
 from reaper.journal.entry import Entry, entry
 from reaper.journal.opening import open_reader, open_writer
@@ -143,6 +144,11 @@ class SqliteJournal:
         """Read decisions back, oldest first, the newest `limit`. `decision_id` may be a prefix."""
         _, store = self._opened()
         return await self._read(store.decisions(ref, decision_id, limit))
+
+    async def lives(self, keys: Collection[ResourceKey], *, since: datetime) -> list[Sighting]:
+        """Give the lives of some resources that had not ended at an instant, in the order they were seen first."""
+        _, store = self._opened()
+        return await self._read(store.lives(keys, since))
 
     async def config(self, digest: str) -> Mapping[str, object] | None:
         """Give the rules' body with this digest."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TypeVar
@@ -10,7 +10,8 @@ from typing import TypeVar
 from reaper.core.decide import Decision
 from reaper.core.facts import Fact
 from reaper.core.image import Image
-from reaper.core.model import ResourceRef
+from reaper.core.model import ResourceKey, ResourceRef
+from reaper.core.savings import Sighting
 from reaper.errors import JournalError
 from reaper.journal import pruning, reading
 from reaper.journal.entry import Entry
@@ -93,6 +94,12 @@ class Store:
         """Read decisions, oldest first."""
         with self._reading() as connection:
             found: list[Decision] = yield from reading.decisions(connection, ref, decision_id, limit)
+        return found
+
+    def lives(self, keys: Collection[ResourceKey], since: datetime) -> Reading[list[Sighting]]:
+        """Read lives of some resources, in the order they were seen first."""
+        with self._reading() as connection:
+            found: list[Sighting] = yield from reading.lives(connection, keys, since)
         return found
 
     def config(self, digest: str) -> Reading[Mapping[str, object] | None]:

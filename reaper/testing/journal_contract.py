@@ -45,6 +45,7 @@ from reaper.core.verdict import Finding, Reason, Verdict
 from reaper.core.world import World
 from reaper.errors import JournalError
 from reaper.plugins import Journal, LedgerQuery
+from reaper.testing.journal_lives import LivesContract
 from reaper.testing.journal_tale import MAX_GAP, START, told
 from reaper.testing.worlds import differences, lasting
 
@@ -77,7 +78,7 @@ RULES = Ruleset(
 """What the tests decide by."""
 
 
-class JournalContract:
+class JournalContract(LivesContract):
     """The tests."""
 
     @pytest.fixture
