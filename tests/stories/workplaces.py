@@ -23,8 +23,8 @@ from tests.stories.cells import JOB
 from tests.stories.container import in_a_container
 from tests.stories.daemons import daemon_process, environment
 from tests.stories.studio import asked
-from tests.stories.waiting import patiently, utc_now
-from tests.support.jupyter_server import JupyterServer, running_jupyter_async
+from tests.stories.waiting import PATIENCE_S, patiently, utc_now
+from tests.support.jupyter_server import JupyterServer, running_jupyter_async, wait_until
 
 __all__ = ["PLACES", "WAYS", "Workplace", "play_workplaces"]
 
@@ -52,7 +52,6 @@ class Workplace:
         kernel_after: Whether the kernel was listed at the end.
         requests_then: How often SageMaker had been asked to end it when the editing ended.
         requests: How often it was asked in all.
-        log: What the daemon wrote.
     """
 
     trained: dict[str, Any] = field(default_factory=dict)
@@ -64,7 +63,6 @@ class Workplace:
     kernel_after: bool = True
     requests_then: int = 0
     requests: int = 0
-    log: str = ""
 
 
 async def play_workplaces(folder: Path, home: Path) -> dict[str, Workplace]:
@@ -215,12 +213,15 @@ async def _play(place: str, folder: Path, home: Path) -> Workplace:
         person = Person(scene, environ, folder)
         async with daemon_process(environ, home / "log"):
             try:
-                await patiently(lambda: person.explain(scene.name))
+                await wait_until(
+                    lambda: person.explain(scene.name), what="the daemon tells of it", deadline_s=PATIENCE_S
+                )
                 await _train(seen, person)
                 await _edit(seen, person)
                 await _leave(seen, person)
-            finally:
-                seen.log = (home / "log").read_text()
+            except BaseException:
+                sys.stderr.write((home / "log").read_text()[-3000:])
+                raise
     return seen
 
 
@@ -245,7 +246,7 @@ async def _train(seen: Workplace, person: Person) -> None:
 
 
 async def _found_late(person: Person, until: datetime, signal: str, text: str) -> dict[str, Any]:
-    """Wait for evidence from after an instant, and give how the place was explained with it; empty without."""
+    """Wait for evidence from after an instant, and give how the place was explained with it; empty where it goes."""
     found: dict[str, Any] = {}
 
     async def said() -> bool:
@@ -255,7 +256,7 @@ async def _found_late(person: Person, until: datetime, signal: str, text: str) -
             late = "observed_at" in one and datetime.fromisoformat(one["observed_at"]) > until
             if late and one["signal"] == signal and text in one["value"]:
                 found = explained
-        return bool(found)
+        return bool(found) or person.scene.status() != "InService"
 
     await patiently(said, deadline_s=60)
     return found

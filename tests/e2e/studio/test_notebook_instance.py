@@ -1,6 +1,7 @@
 """`reaper run` on a notebook instance: its kernels go, then it stops itself; work keeps it. Real kernels.
 
-Other tests' processes are on this host too, so its `process` signal is set to see nothing of any of them.
+Other tests' processes are on this host too, so its `process` signal is set to see nothing of any of them. What it sees
+is told by the stories w3 and w4 (`tests/stories/workplaces.py`), on an instance in a container of its own.
 """
 
 import json
