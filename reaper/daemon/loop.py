@@ -17,6 +17,7 @@ from reaper.core.plan import Plan, plan
 from reaper.core.world import World
 from reaper.daemon.acting import Acting
 from reaper.daemon.looking import Looking, Watch
+from reaper.daemon.memory import undisturbed
 from reaper.daemon.metrics import Metrics
 from reaper.daemon.notices import Notices
 from reaper.daemon.recorder import Recorder
@@ -215,6 +216,13 @@ class Daemon:
 
     async def decide_now(self) -> Plan:
         """Decide everything, journal what is new, and remember when the next decision is due."""
+        with undisturbed():
+            the_plan = await self._tick()
+        await self.recorder.flush()
+        self.metrics.pending(self.recorder.pending)
+        return the_plan
+
+    async def _tick(self) -> Plan:
         now = self.clock.now()
         world = self.world
         self._refresh_rules(now)
@@ -241,8 +249,6 @@ class Daemon:
         self._measure(the_plan)
         self.ticks += 1
         self.ticked.set()
-        await self.recorder.flush()
-        self.metrics.pending(self.recorder.pending)
         return the_plan
 
     async def _decide_all(self, now: datetime) -> list[Decision]:

@@ -15,6 +15,7 @@ import structlog
 from reaper.core.durations import format_duration
 from reaper.daemon.control import DaemonControl
 from reaper.daemon.loop import Daemon
+from reaper.daemon.memory import settle
 from reaper.daemon.rules import Setup
 from reaper.daemon.sdnotify import notify, watchdog_seconds
 from reaper.errors import ConfigError
@@ -48,6 +49,7 @@ async def supervise(
     """
     stop = asyncio.Event()
     control = DaemonControl(daemon)
+    settle()
     with _signals(stop, lambda: daemon.spawn(_reload(daemon, load))):
         async with serving(control), asyncio.TaskGroup() as tasks:
             running = tasks.create_task(daemon.run(), name="daemon")
