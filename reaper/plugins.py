@@ -36,6 +36,7 @@ __all__ = [
     "Provider",
     "Source",
     "Sources",
+    "Switch",
     "build_rule",
     "load",
     "names",
@@ -245,6 +246,24 @@ class Notice:
             "due_at": to_json(self.due_at),
             "actions": [{"label": label, "command": command} for label, command in self.actions],
         }
+
+
+class Switch(Protocol):
+    """A kill switch outside of reaper: a file, a parameter that a whole fleet reads."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for people and the journal: `file /etc/reaper/paused`."""
+
+    async def read(self) -> str | None:
+        """Say why nothing may be done now; None: acts may go on. Bounded in time by itself.
+
+        Raises:
+            CollectError: It can't be read: then nothing is done.
+        """
+
+    async def close(self) -> None:
+        """Close connections."""
 
 
 class Notifier(Protocol):

@@ -17,7 +17,7 @@ from reaper.daemon.loop import Daemon
 from reaper.daemon.rules import Setup
 from reaper.daemon.supervisor import Loaded
 from reaper.journal import journal_at
-from reaper.plugins import Notifier, Provider, load
+from reaper.plugins import Notifier, Provider, Switch, load
 from reaper.providers.jupyter import JupyterOptions
 
 __all__ = ["loaded", "open_daemon", "silent_providers"]
@@ -113,7 +113,23 @@ def _setup(settings: Settings, in_force: _InForce) -> Setup:
         retention=settings.retention,
         keep_terminals=settings.keep_terminals,
         show=document,
+        switches=_switches(settings),
     )
+
+
+def _switches(settings: Settings) -> tuple[Switch, ...]:
+    """Make the kill switches outside of reaper."""
+    if settings.pause_file is None and not settings.aws.pause_parameter:
+        return ()
+    from reaper.clients.switches import FileSwitch, ParameterSwitch
+
+    found: list[Switch] = []
+    if settings.pause_file is not None:
+        found.append(FileSwitch(settings.pause_file))
+    if settings.aws.pause_parameter:
+        regions = [region for region in settings.aws.regions if region != "all"]
+        found.append(ParameterSwitch(settings.aws.pause_parameter, regions[0] if len(regions) == 1 else ""))
+    return tuple(found)
 
 
 def _providers(settings: Settings, clock: Clock, in_force: "_InForce | None") -> tuple[Provider, ...]:

@@ -134,6 +134,13 @@ class AwsSettings(Section):
         "", "Name of the sessions of assumed roles, as CloudTrail shows it", shown="reaper-HOST"
     )
     poll_interval: PositiveDuration = declared("5m", "The longest between looks at AWS")
+    pause_parameter: str = declared(
+        "",
+        "Name or ARN of a Systems Manager parameter: nothing is done unless it says `run`; also not while it can't be "
+        "read or is not there",
+        shown="none",
+        example="/reaper/pause",
+    )
     organization: OrganizationSettings = OrganizationSettings()
 
 

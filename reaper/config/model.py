@@ -33,6 +33,7 @@ from reaper.config.values import (
     PositiveDuration,
     QuietHoursList,
     TomlTables,
+    UserPath,
     scheme_of,
 )
 from reaper.core.ruleset import Mode
@@ -102,6 +103,17 @@ class Settings(BaseSettings):
         "Daily windows in which nothing is reaped, in UTC or a named zone",
         shown="none",
         example="22:00-07:00 Europe/Berlin",
+    )
+    pause_file: UserPath | None = declared(
+        None,
+        "Nothing is done while this file is there, and while it can't be read; its first line says why",
+        shown="none",
+        example="/etc/reaper/paused",
+    )
+    mass_trip: bool = declared(
+        default=True,
+        meaning="Whether nothing is done in a scope of which more than half, and ten at least, became due at once, "
+        "until `reaper resume`; never for `jupyter.*`",
     )
     state: str = declared(
         "",

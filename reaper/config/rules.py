@@ -40,6 +40,7 @@ def build_ruleset(settings: Settings, overrides: Mapping[str, str] | None = None
             max_gap=_LOOKS * settings.poll_interval,
             slow_gaps=_slow_gaps(settings),
             quiet_hours=settings.quiet_hours,
+            mass_trip=settings.mass_trip,
         ),
         budgets=tuple(
             Budget(

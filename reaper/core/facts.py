@@ -152,20 +152,31 @@ class HoldReleased:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paused:
-    """The kill switch: no actions from now on; looking goes on."""
+    """The kill switch: no actions from now on; looking goes on.
+
+    Attributes:
+        at: When.
+        who: Who did it.
+        why: In their words.
+        until: When it ends by itself; None: it does not.
+        switch: Which switch outside of reaper it is (`file /etc/reaper/paused`); empty: a person told reaper.
+            Each must be released by itself.
+    """
 
     at: datetime
     who: str
     why: str
     until: datetime | None
+    switch: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """The pause was ended."""
+    """The pause was ended: that of the same switch."""
 
     at: datetime
     who: str
+    switch: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

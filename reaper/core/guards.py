@@ -72,9 +72,9 @@ def _held(c: Candidate) -> Veto | None:
 
 
 def _paused(c: Candidate) -> Veto | None:
-    if c.world.paused is None or not c.world.is_paused(c.now):
+    pause = c.world.paused if c.world.pauses else None
+    if pause is None or not c.world.is_paused(c.now):
         return None
-    pause = c.world.paused
     detail = _said(f"by {pause.who}", pause.why)
     return Veto(guard="paused", reason=Reason.PAUSED, until=pause.until, detail=detail)
 

@@ -58,7 +58,7 @@ class World:
         live: What exists, by key.
         sources: State of each source by name.
         holds: Holds that were placed and not released, by id (some may have expired).
-        paused: The pause in force, if it has not ended by itself.
+        pauses: The pauses that nobody ended, by switch; some may have ended by themselves.
         tripped: Where most became due at once and nobody has resumed, by kind and scope.
         settings: Overrides by `reaper set` in force, by name.
         config: The rules loaded last.
@@ -75,7 +75,7 @@ class World:
     live: dict[ResourceKey, History] = field(default_factory=dict)
     sources: dict[str, SourceState] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
-    paused: Paused | None = None
+    pauses: dict[str, Paused] = field(default_factory=dict)
     tripped: dict[tuple[str, str], MassTripped] = field(default_factory=dict)
     settings: dict[str, SettingChanged] = field(default_factory=dict)
     config: ConfigLoaded | None = None
@@ -140,8 +140,15 @@ class World:
         return [hold for hold in self.holds.values() if hold.in_force(now) and hold.matcher.matches(ref)]
 
     def is_paused(self, now: datetime) -> bool:
-        """Tell whether the kill switch is on at this instant. Pure."""
-        return self.paused is not None and (self.paused.until is None or now < self.paused.until)
+        """Tell whether a kill switch is on at this instant. Pure."""
+        return any(one.until is None or now < one.until for one in self.pauses.values())
+
+    @property
+    def paused(self) -> Paused | None:
+        """The pause that lasts longest, ended or not."""
+        return max(
+            self.pauses.values(), key=lambda one: (one.until is None, one.until or one.at), default=None
+        )
 
     def setting(self, name: str, underlying: str, now: datetime) -> SettingChanged | None:
         """Give the override in force of a setting whose configured value is `underlying`. Pure."""
@@ -194,9 +201,9 @@ class World:
             case HoldReleased():
                 self.holds.pop(fact.hold_id, None)
             case Paused():
-                self.paused = fact
+                self.pauses[fact.switch] = fact
             case Resumed():
-                self.paused = None
+                self.pauses.pop(fact.switch, None)
             case MassTripped():
                 self.tripped[fact.kind, fact.scope] = fact
             case MassCleared():

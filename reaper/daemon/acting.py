@@ -6,7 +6,7 @@ at before anything else is done to it.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -54,6 +54,7 @@ class Acting:
         metrics: Metrics,
         clock: Clock,
         check_clock: Callable[[], None],
+        check_switches: Callable[[], Awaitable[object]],
         spawn: Callable[[Coroutine[None, None, None]], object],
     ) -> None:
         """Take the parts of the daemon it works with; `spawn` starts a task of the supervisor's."""
@@ -65,6 +66,7 @@ class Acting:
         self._metrics = metrics
         self._clock = clock
         self._check_clock = check_clock
+        self._check_switches = check_switches
         self._spawn = spawn
         self._claimed: set[ResourceRef] = set()
         self._at_once = asyncio.Semaphore(_AT_ONCE)
@@ -118,6 +120,7 @@ class Acting:
         if watch is None:
             return [(decision.ref, "abandoned", "its source has ended") for decision in group]
         refs = tuple(decision.ref for decision in group)
+        await self._check_switches()
         before, asked_at = watch.last_at, self._clock.now()
         await self._look_again(watch, refs)
         if self._averaged(group, before):

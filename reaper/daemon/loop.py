@@ -22,6 +22,7 @@ from reaper.daemon.metrics import Metrics
 from reaper.daemon.notices import Notices
 from reaper.daemon.recorder import Recorder
 from reaper.daemon.rules import Rules, Setup
+from reaper.daemon.switches import Switches
 from reaper.errors import JournalError
 from reaper.plugins import Journal, Notifier, Provider
 
@@ -63,6 +64,7 @@ class Daemon:
         self.looking = Looking(providers, self.recorder, self.rules, self.metrics, clock)
         self.looking.remember({name: dict(memo) for name, memo in (memos or {}).items()})
         self.notices = Notices(notifiers, self.recorder, clock)
+        self.switches = Switches(setup.switches, self.recorder, clock)
         self.acting = Acting(
             looking=self.looking,
             recorder=self.recorder,
@@ -71,6 +73,7 @@ class Daemon:
             metrics=self.metrics,
             clock=clock,
             check_clock=self.check_clock,
+            check_switches=self.switches.look,
             spawn=self.spawn,
         )
         self.decisions: dict[ResourceKey, Decision] = {}
@@ -84,6 +87,7 @@ class Daemon:
         self._decide_at: datetime | None = None
         self._decided_at = 0.0
         self._prune_at: datetime | None = None
+        self._switch_at: datetime | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._spawned: set[asyncio.Task[None]] = set()
         self._cut: set[asyncio.Task[None]] = set()
@@ -116,6 +120,8 @@ class Daemon:
         self.rules.setup = setup
         await self.looking.replace(providers)
         await self.notices.replace(notifiers)
+        await self.switches.replace(setup.switches)
+        self._switch_at = None
         self.looking.look_at_all(self.clock.now())
         self.poke()
 
@@ -169,8 +175,9 @@ class Daemon:
         return whole and not any(self.looking.problems.values())
 
     async def start(self) -> None:
-        """Make the first facts: how the clocks stand, and acts without an outcome."""
+        """Make the first facts: how the clocks and the kill switches stand, and acts without an outcome."""
         self.check_clock()
+        await self.switches.look()
         self.acting.adopt_orphans()
         await self.recorder.flush()
 
@@ -194,6 +201,7 @@ class Daemon:
         await self.recorder.flush()
         await self.looking.close()
         await self.notices.close()
+        await self.switches.close()
         await self.journal.close()
 
     def check_clock(self) -> None:
@@ -289,6 +297,9 @@ class Daemon:
             self._dirty = False
             self._decided_at = self.clock.monotonic()
             self._carry_out(await self.decide_now())
+        if self._switch_at is None or now >= self._switch_at:
+            self._switch_at = now + self.rules.setup.poll_interval
+            self._cut.add(self.spawn(self._read_switches()))
         if self._prune_at is None or now >= self._prune_at:
             self._prune_at = now + _PRUNE
             self.spawn(self._prune(now - self.rules.setup.retention))
@@ -330,6 +341,10 @@ class Daemon:
         await self.looking.discover(self.clock.now())
         self._dirty = self._dirty or self.world.seq != before
         self._poke.set()
+
+    async def _read_switches(self) -> None:
+        if await self.switches.look():
+            self.poke()
 
     async def _prune(self, before: datetime) -> None:
         try:

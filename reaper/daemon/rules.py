@@ -10,6 +10,7 @@ from reaper.core.facts import ConfigLoaded, SettingChanged
 from reaper.core.ruleset import Ruleset
 from reaper.core.world import World
 from reaper.errors import ConfigError
+from reaper.plugins import Switch
 
 __all__ = ["Rules", "Setup"]
 
@@ -31,6 +32,7 @@ class Setup:
         retention: How long evidence is kept.
         keep_terminals: For the status document.
         show: Gives the settings document under the overrides in force.
+        switches: Kill switches outside of reaper.
     """
 
     build_ruleset: Callable[[Mapping[str, str]], Ruleset]
@@ -43,6 +45,7 @@ class Setup:
     retention: timedelta = timedelta(days=30)
     keep_terminals: bool = False
     show: Callable[[Mapping[str, SettingChanged]], dict[str, object]] = lambda _: {}
+    switches: tuple[Switch, ...] = ()
 
 
 class Rules:

@@ -335,7 +335,7 @@ def _slot(fact: Fact) -> tuple[str, bool]:
         case HoldReleased():
             return f"hold {fact.hold_id}", True
         case Paused() | Resumed():
-            return "pause", isinstance(fact, Resumed)
+            return f"pause {fact.switch}".rstrip(), isinstance(fact, Resumed)
         case MassTripped() | MassCleared():
             return f"mass {fact.kind} {fact.scope}", isinstance(fact, MassCleared)
         case SettingChanged():
