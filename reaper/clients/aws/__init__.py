@@ -24,6 +24,7 @@ from reaper.clients.aws.fleet import (
     STOP_INSTANCES,
     TERMINATE_INSTANCES,
 )
+from reaper.clients.aws.metrics import Metric, Series, read_metrics
 from reaper.clients.aws.operations import (
     ADD_TAGS,
     DELETE_APP,
@@ -48,7 +49,7 @@ from reaper.clients.aws.operations import (
     JobOperations,
     Operation,
 )
-from reaper.clients.aws.session import Aws, AwsOptions, Models
+from reaper.clients.aws.session import Aws, AwsOptions, Models, Role
 from reaper.clients.aws.trimmed import cache_dir
 
 __all__ = [
@@ -94,7 +95,11 @@ __all__ = [
     "Aws",
     "AwsOptions",
     "JobOperations",
+    "Metric",
     "Models",
     "Operation",
+    "Role",
+    "Series",
     "cache_dir",
+    "read_metrics",
 ]

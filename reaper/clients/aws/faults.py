@@ -7,6 +7,7 @@ is `OutcomeUnknown`.
 Sources: AWS's list of common errors; botocore.exceptions; aiobotocore.httpsession (what of aiohttp becomes what).
 """
 
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -24,7 +25,7 @@ from reaper.errors import (
     SourceUnavailable,
 )
 
-__all__ = ["action_error", "caught", "is_absent", "source_error", "spoils_login"]
+__all__ = ["action_error", "caught", "is_absent", "refusal", "source_error", "spoils_login"]
 
 _THROTTLED = frozenset(
     {
@@ -43,8 +44,26 @@ _THROTTLED = frozenset(
         "TransactionInProgressException",
     }
 )
-_BUSY = frozenset({"ConflictException", "OperationAborted", "ResourceInUse", "ResourceInUseException"})
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+_BUSY = frozenset(
+    {
+        "ConflictException",
+        "IncorrectInstanceState",
+        "IncorrectSpotRequestState",
+        "OperationAborted",
+        "ResourceInUse",
+        "ResourceInUseException",
+    }
+)
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+_CLOCK = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
+"""The request's time is more than minutes off; EC2 says RequestExpired of temporary credentials that ended, too."""
+
+_NOT_THERE = frozenset({"OptInRequired", "RegionDisabledException"})
+"""The account has not turned the region, or the service, on."""
+
+_AMBIGUOUS = "AuthFailure"
+"""EC2 says so of a key that it does not know, and in regions that the account has not turned on."""
+
 _UNKNOWN_KEY = frozenset(
     {
         "AuthFailure",
@@ -57,16 +76,29 @@ _UNKNOWN_KEY = frozenset(
         "UnrecognizedClientException",
     }
 )
-_BAD_SIGNATURE = frozenset(
-    {"IncompleteSignature", "InvalidSignatureException", "RequestTimeTooSkewed", "SignatureDoesNotMatch"}
-)
+_BAD_SIGNATURE = frozenset({"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"})
+_SAYINGS: Mapping[frozenset[str], str] = {
+    _EXPIRED: "the AWS credentials have expired ({}): sign in again (`aws sso login`), or renew what AWS_* or the "
+    "credentials file hold; those of a role renew themselves",
+    _CLOCK: "AWS finds the request out of date ({}): this host's clock is wrong (see that its time is synchronized), "
+    "or temporary credentials have ended",
+    _NOT_THERE: "the account has not turned this region or service on ({}): turn it on, or leave the region out",
+    frozenset(
+        {_AMBIGUOUS}
+    ): "AWS does not know the credentials ({}): check AWS_* or the profile; or the account has "
+    "not turned this region on",
+    _UNKNOWN_KEY: "AWS does not know the credentials ({}): check AWS_* or the profile",
+    # AWS's message repeats the request, session token included.
+    _BAD_SIGNATURE: "AWS refuses the signature ({}): check the secret key and this host's clock",
+}
+"""What some codes mean, and what to do."""
+
 _DENIED = frozenset(
     {
         "AccessDenied",
         "AccessDeniedException",
         "Forbidden",
         "NotAuthorized",
-        "OptInRequired",
         "UnauthorizedOperation",
     }
 )
@@ -86,16 +118,21 @@ _NO_LOGIN = frozenset(
 )
 """botocore's exceptions that say that there are no credentials, or none that are valid."""
 
+_ENCODED = "Encoded authorization failure message"
+"""What comes after it in a message of EC2's is a thousand characters for machines."""
+
 _LONGEST = 240
 
 
 def caught() -> tuple[type[Exception], ...]:
     """Give what a call may raise: botocore's errors, aiohttp's, and what its parsers make of garbage."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     return (
         BotoCoreError,
         ClientError,
+        ResponseParserError,
         aiohttp.ClientError,
         OSError,
         ValueError,
@@ -115,9 +152,34 @@ def is_absent(error: Exception, operation: Operation) -> bool:
     return code == "ValidationException" and message.startswith(operation.absent_texts)
 
 
-def spoils_login(error: Exception) -> bool:
-    """Tell whether credentials must be looked for again: they may have been renewed since."""
-    return _code(error) in _EXPIRED | _UNKNOWN_KEY or type(error).__name__ in _NO_LOGIN
+def spoils_login(error: Exception, region: str, proven: Collection[str]) -> bool:
+    """Tell whether credentials must be looked for again: they may have been renewed since.
+
+    Args:
+        error: What came of a call.
+        region: Where.
+        proven: Regions where the credentials were good. Where they are good elsewhere, and never were here, it is the
+            region that is not turned on.
+    """
+    code = _code(error)
+    if code == _AMBIGUOUS and proven and region not in proven:
+        return False
+    return code in _EXPIRED | _CLOCK | _UNKNOWN_KEY or type(error).__name__ in _NO_LOGIN
+
+
+def refusal(error: Exception, operation: Operation, region: str) -> str | None:
+    """Say what an answer to `DryRun` means: why the action would fail; None: it would be carried out.
+
+    Raises:
+        SourceUnavailable, SourceDenied, SourceMalformed: It says nothing about that.
+    """
+    code = _code(error)
+    if code == "DryRunOperation":
+        return None
+    unheard = _THROTTLED | _EXPIRED | _CLOCK | _UNKNOWN_KEY | _BAD_SIGNATURE | _NOT_THERE
+    if code is None or code in unheard or _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise source_error(error, operation, region) from error
+    return f"{operation.service} {operation.name} in {region}: {_denial(error, operation) or _said(error)}"
 
 
 def source_error(error: Exception, operation: Operation, region: str) -> CollectError:
@@ -173,17 +235,9 @@ def _denial(error: Exception, operation: Operation) -> str | None:
         "ProfileNotFound",
     }:
         return f"the AWS configuration can't be used: {_text(error)}"
-    if code is None:
-        return None
-    if code in _EXPIRED:
-        return (
-            f"the AWS credentials have expired ({code}): sign in again (`aws sso login`), or renew what AWS_* or the "
-            "credentials file hold; those of a role renew themselves"
-        )
-    if code in _UNKNOWN_KEY:
-        return f"AWS does not know the credentials ({code}): check AWS_* or the profile"
-    if code in _BAD_SIGNATURE:  # its message repeats the request, session token included
-        return f"AWS refuses the signature ({code}): check the secret key and this host's clock"
+    for codes, said in _SAYINGS.items():
+        if code in codes:
+            return said.format(code)
     if code in _DENIED or _status(error) in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         needs = f"; the role needs {operation.action}" if operation.action else ""
         return f"{_said(error)}{needs}"
@@ -268,7 +322,8 @@ def _status(error: Exception) -> int:
 
 def _said(error: Exception) -> str:
     code = _code(error)
-    message = _clip(str(_response(error)["Error"].get("Message", "")))
+    message = str(_response(error)["Error"].get("Message", "")).partition(_ENCODED)[0].strip()
+    message = _clip(message)
     kind = "throttled, " if code in _THROTTLED else ""
     return f"{kind}{code or _status(error)}{f': {message}' if message else ''}"
 

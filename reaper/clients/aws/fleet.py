@@ -79,7 +79,7 @@ DESCRIBE_INSTANCES = _ec2(
     page_size=1000,  # the most that it gives
     absent=_NO_SUCH_INSTANCE,
 )
-DESCRIBE_INSTANCE_TYPES = _ec2("DescribeInstanceTypes", items="InstanceTypes")
+DESCRIBE_INSTANCE_TYPES = _ec2("DescribeInstanceTypes", absent=frozenset({"InvalidInstanceType"}))
 DESCRIBE_INSTANCE_ATTRIBUTE = _ec2("DescribeInstanceAttribute", absent=_NO_SUCH_INSTANCE)
 DESCRIBE_REGIONS = _ec2("DescribeRegions")
 DESCRIBE_SPOT_PRICES = _ec2("DescribeSpotPriceHistory", items="SpotPriceHistory", page_size=1000)

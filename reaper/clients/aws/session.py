@@ -1,4 +1,4 @@
-"""Talk to AWS as whoever the environment says we are.
+"""Talk to AWS as whoever the environment says we are, or as a role that they may assume.
 
 aiobotocore does the signing, the credentials (variables, profiles, SSO, roles of containers and instances), the
 endpoints (`AWS_ENDPOINT_URL[_SERVICE]` too) and the retries of questions. It is imported at the first call: a daemon
@@ -8,107 +8,32 @@ that only watches Jupyter never pays for it.
 import asyncio
 import contextlib
 import os
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
-from reaper import __version__
-from reaper.clients.aside import Aside
-from reaper.clients.aws import faults, trimmed
+from reaper.clients.aws import faults
+from reaper.clients.aws.fleet import ASSUME_ROLE
+from reaper.clients.aws.loading import Models
+from reaper.clients.aws.login import Login, role_credentials
 from reaper.clients.aws.operations import GET_CALLER_IDENTITY, Operation
-from reaper.errors import ActionUnavailable, CollectError, SourceMalformed, SourceUnavailable
+from reaper.clients.aws.options import AwsOptions, Role
+from reaper.errors import (
+    ActionDenied,
+    ActionUnavailable,
+    CollectError,
+    SourceDenied,
+    SourceMalformed,
+)
 
-__all__ = ["Aws", "AwsOptions", "Models"]
-
-USER_AGENT = "idle-reaper"
-
-_LOADING_DEADLINE_S = 60.0
-"""It takes a second; a machine that boots may be slow."""
+__all__ = ["Aws", "AwsOptions", "Models", "Role"]
 
 _MOST_PAGES = 1000
 
+_FIRST_REGIONS = {"aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""Where a partition's STS is asked when nothing names a region; elsewhere in us-east-1."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwsOptions:
-    """How to talk to AWS.
-
-    Attributes:
-        attempts: How often a question is sent in all, with botocore's standard waits; an action is sent once.
-        connect_timeout_s: To connect.
-        read_timeout_s: Without a byte of an answer.
-        cache: Where trimmed service models are kept; None: the user's cache directory.
-    """
-
-    attempts: int = 3
-    connect_timeout_s: float = 5.0
-    read_timeout_s: float = 10.0
-    cache: Path | None = None
-
-
-class Models:
-    """The service models, loaded once for all who call AWS from this process.
-
-    Args:
-        cache: As in `AwsOptions`.
-        environ: Names the cache directory.
-    """
-
-    def __init__(self, cache: Path | None = None, environ: Mapping[str, str] = os.environ) -> None:
-        self.problem: str | None = None
-        """Why the whole models are used, which cost 20 MB more; None: the trimmed ones are, or nothing was loaded."""
-        self._cache = cache or trimmed.cache_dir(environ)
-        self._aside = Aside("the making of trimmed AWS models")
-        self._loader: Any = None
-
-    async def loader(self) -> Any:
-        """Give botocore's loader, pointed at the trimmed copy, which is made where it is missing.
-
-        To import aiobotocore and to make the copy takes a second, and on a machine that boots many: it goes on aside
-        when whoever waits for it runs out of time, so that the next one finds it done.
-
-        Raises:
-            SourceUnavailable: It takes too long.
-        """
-        if self._loader is None:
-            self._loader = await self._aside.call(self._load, _LOADING_DEADLINE_S)
-        return self._loader
-
-    def _load(self) -> Any:
-        import aiobotocore.session  # noqa: F401 - half a second that the event loop need not wait for
-        from botocore.loaders import Loader
-
-        copy = self._copy()
-        return Loader(extra_search_paths=[] if copy is None else [str(copy)])
-
-    def _copy(self) -> Path | None:
-        import botocore
-
-        if self._cache is None:
-            self.problem = "there is no cache directory for trimmed AWS models: set XDG_CACHE_HOME or HOME"
-            return None
-        target = trimmed.place(self._cache, botocore.__version__)
-        self.problem = None if trimmed.usable(target) else _trim(target)
-        if self.problem is None and not trimmed.usable(target):
-            self.problem = f"{target.parent} may be written by others: trimmed AWS models are not kept there"
-        return target if self.problem is None else None
-
-
-def _trim(target: Path) -> str | None:
-    """Have another process write the copy; say what went wrong."""
-    command = (sys.executable, "-m", "reaper.clients.aws.trimmed", str(target))
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LOADING_DEADLINE_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"trimmed AWS models can't be made: {error}"
-    if done.returncode == 0:
-        return None
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
-    return f"trimmed AWS models can't be made: {lines[-1] if lines else f'exit status {done.returncode}'}"
+_Turns = contextlib.AbstractAsyncContextManager[Any]
 
 
 class Aws:
@@ -120,12 +45,31 @@ class Aws:
     Args:
         options: How to talk.
         models: Shared by several; else its own.
+        role: Whose credentials to use: they are asked for when they are needed, and renewed by themselves.
+        base: Who assumes the role; else who the environment says we are.
+        turns: Bounds how many questions are under way at the same time, over all that share it.
     """
 
-    def __init__(self, options: AwsOptions | None = None, models: Models | None = None) -> None:
+    def __init__(
+        self,
+        options: AwsOptions | None = None,
+        models: Models | None = None,
+        *,
+        role: Role | None = None,
+        base: "Aws | None" = None,
+        turns: asyncio.Semaphore | None = None,
+    ) -> None:
         self._options = options or AwsOptions()
         self.models = models or Models(self._options.cache)
-        self._login: _Login | None = None
+        self.role = role
+        self._own_base = Aws(self._options, self.models) if role is not None and base is None else None
+        self._base = base or self._own_base
+        self._turns: _Turns = turns or contextlib.nullcontext()
+        self._login: Login | None = None
+        self.calls: Counter[str] = Counter()
+        """Requests that were made, by operation; a page is one. Retries are not counted."""
+        self.metrics = 0
+        """How many series CloudWatch was asked for: it takes $0.01 for 1,000."""
 
     async def read(
         self, operation: Operation, *, region: str, **parameters: object
@@ -140,8 +84,16 @@ class Aws:
             SourceDenied: No credentials, expired ones, or a permission is missing; the message names it.
             SourceMalformed: An answer that can't be read, or a request that AWS can't.
         """
+        async with self._turns:
+            return await self.read_at_once(operation, region=region, **parameters)
+
+    async def read_at_once(
+        self, operation: Operation, *, region: str, **parameters: object
+    ) -> Mapping[str, Any] | None:
+        """Ask a question as in `read`, but out of turn: those who have their turns may be waiting for the answer."""
         try:
             async with self._client(operation, region) as client:
+                self.calls[operation.name] += 1
                 return _mapping(await _method(client, operation)(**parameters))
         except CollectError:
             raise
@@ -162,30 +114,30 @@ class Aws:
         """
         items: list[Any] = []
         try:
-            async with self._client(operation, region) as client:
-                paginator = client.get_paginator(_python_name(operation))
-                pages = 0
-                async for page in paginator.paginate(
-                    **parameters, PaginationConfig={"PageSize": operation.page_size}
-                ):
-                    found = _mapping(page).get(operation.items)
-                    if not isinstance(found, list):
-                        raise SourceMalformed(
-                            f"{operation.service} {operation.name} in {region}: the answer has no {operation.items}"
-                        )
-                    items += found
-                    pages += 1
-                    if pages > _MOST_PAGES:
-                        raise SourceMalformed(
-                            f"{operation.service} {operation.name} in {region}: no end of pages"
-                        )
-        except CollectError:
-            raise
-        except faults.caught() as error:
-            if faults.is_absent(error, operation):
-                return None
-            raise faults.source_error(error, operation, region) from error
+            async for page in self._each_page(operation, region, parameters):
+                items += page
+        except _Absent:
+            return None
         return items
+
+    async def each_page(
+        self, operation: Operation, *, region: str, **parameters: object
+    ) -> AsyncGenerator[list[Any]]:
+        """Ask for a list page by page, for one that is too long to hold. Whoever does not read all of it closes it.
+
+        Yields:
+            A page's items; nothing where what was asked about does not exist. Those of earlier pages are not all
+            there is where a later one fails.
+
+        Raises:
+            SourceUnavailable, SourceDenied, SourceMalformed: As in `pages`.
+        """
+        try:
+            async with contextlib.aclosing(self._each_page(operation, region, parameters)) as pages:
+                async for page in pages:
+                    yield page
+        except _Absent:
+            return
 
     async def act(
         self, operation: Operation, *, region: str, **parameters: object
@@ -201,14 +153,37 @@ class Aws:
         """
         try:
             async with self._client(operation, region) as client:
+                self.calls[operation.name] += 1
                 answer = await _method(client, operation)(**parameters)
                 return answer if isinstance(answer, Mapping) else {}
-        except SourceUnavailable as error:
+        except SourceDenied as error:
+            raise ActionDenied(str(error)) from error
+        except CollectError as error:
             raise ActionUnavailable(str(error)) from error
         except faults.caught() as error:
             if faults.is_absent(error, operation):
                 return None
             raise faults.action_error(error, operation, region) from error
+
+    async def rehearse(self, operation: Operation, *, region: str, **parameters: object) -> str | None:
+        """Ask EC2 whether it would carry out an action (`DryRun`), without doing so.
+
+        Returns:
+            Why not; None: it would. That there is no such thing is a reason too.
+
+        Raises:
+            SourceUnavailable, SourceDenied, SourceMalformed: That is not known. SourceDenied: nothing can be asked with
+                these credentials.
+        """
+        try:
+            async with self._client(operation, region, once=False) as client, self._turns:
+                self.calls[operation.name] += 1
+                await _method(client, operation)(**parameters, DryRun=True)
+        except CollectError:
+            raise
+        except faults.caught() as error:
+            return faults.refusal(error, operation, region)
+        raise SourceMalformed(f"{operation.service} {operation.name} in {region}: DryRun was not heeded")
 
     async def account(self, region: str) -> str:
         """Ask who we are: the account's twelve digits.
@@ -226,10 +201,8 @@ class Aws:
         """Give the region that the environment or the profile names; None: neither does."""
         from botocore.exceptions import BotoCoreError
 
-        if self._login is None:
-            self._login = _Login(self._options)
         try:
-            named = self._login.session.get_config_variable("region")
+            named = self._signed_in().session.get_config_variable("region")
         except BotoCoreError:  # the first call will say what is wrong with the configuration
             named = None
         return named or os.environ.get("AWS_REGION") or None
@@ -243,29 +216,83 @@ class Aws:
             SourceUnavailable: botocore takes too long to load.
         """
         loader = await self.models.loader()
-        if self._login is None:
-            self._login = _Login(self._options)
-        self._login.session.register_component("data_loader", loader)
-        return sorted(await self._login.session.get_available_regions(service, partition))
+        session = self._signed_in().session
+        session.register_component("data_loader", loader)
+        return sorted(await session.get_available_regions(service, partition))
 
     async def close(self) -> None:
         """Close every connection."""
         login, self._login = self._login, None
         if login is not None:
             await login.close()
+        if self._own_base is not None:
+            await self._own_base.close()
+
+    async def _each_page(
+        self, operation: Operation, region: str, parameters: Mapping[str, object]
+    ) -> AsyncGenerator[list[Any]]:
+        where = f"{operation.service} {operation.name} in {region}"
+        asked = parameters.get("MetricDataQueries", ())
+        queries = len(asked) if isinstance(asked, list) else 0
+        size = {"PaginationConfig": {"PageSize": operation.page_size}} if operation.page_size else {}
+        try:
+            async with self._client(operation, region) as client:
+                paginator = client.get_paginator(_python_name(operation))
+                answers = aiter(paginator.paginate(**parameters, **size))
+                for _ in range(_MOST_PAGES):
+                    async with self._turns:
+                        page = await anext(answers, None)
+                    if page is None:
+                        return
+                    self.calls[operation.name] += 1
+                    self.metrics += queries
+                    found = _mapping(page).get(operation.items)
+                    if not isinstance(found, list):
+                        raise SourceMalformed(f"{where}: the answer has no {operation.items}")
+                    yield found
+                raise SourceMalformed(f"{where}: no end of pages")
+        except CollectError:
+            raise
+        except faults.caught() as error:
+            if faults.is_absent(error, operation):
+                raise _Absent(where) from error
+            raise faults.source_error(error, operation, region) from error
+
+    def _signed_in(self) -> Login:
+        if self._login is None:
+            credentials = None if self.role is None else role_credentials(self._assume)
+            self._login = Login(self._options, credentials)
+        return self._login
+
+    async def _assume(self) -> Mapping[str, Any]:
+        role, base = self.role, self._base
+        if role is None or base is None:
+            raise AssertionError("there is no role to assume")
+        region = base.region() or _FIRST_REGIONS.get(role.partition, "us-east-1")
+        asked = {"RoleArn": role.arn, "RoleSessionName": role.session_name}
+        if role.external_id:
+            asked["ExternalId"] = role.external_id
+        try:
+            answer = await base.read_at_once(ASSUME_ROLE, region=region, **asked)
+        except CollectError as error:
+            raise type(error)(f"{role.arn} can't be assumed: {error}") from error
+        return answer or {}
 
     @contextlib.asynccontextmanager
-    async def _client(self, operation: Operation, region: str) -> AsyncIterator[Any]:
+    async def _client(
+        self, operation: Operation, region: str, *, once: bool | None = None
+    ) -> AsyncIterator[Any]:
         """Give a client, not closed while it is used; credentials that are no good are given up afterwards."""
         loader = await self.models.loader()
-        login = self._login
-        if login is None:
-            login = self._login = _Login(self._options)
+        login = self._signed_in()
         login.users += 1
         try:
-            yield await login.client(operation, region, loader)
+            yield await login.client(
+                operation, region, loader, once=operation.writes if once is None else once
+            )
+            login.proven.add(region)
         except Exception as error:
-            if faults.spoils_login(error) and self._login is login:
+            if faults.spoils_login(error, region, login.proven) and self._login is login:
                 self._login = None
             raise
         finally:
@@ -274,47 +301,8 @@ class Aws:
                 await asyncio.shield(login.close())
 
 
-class _Login:
-    """One look for credentials, and the clients that use them."""
-
-    def __init__(self, options: AwsOptions) -> None:
-        from aiobotocore.session import AioSession
-
-        self.users = 0
-        self._options = options
-        self._turn = asyncio.Lock()
-        self._clients: dict[tuple[str, str, bool], Any] = {}
-        self._closing = contextlib.AsyncExitStack()
-        self.session = AioSession()
-        self.session.user_agent_name = USER_AGENT
-        self.session.user_agent_version = __version__
-
-    async def client(self, operation: Operation, region: str, loader: Any) -> Any:
-        """Give the client for an operation; actions have their own, which never sends twice."""
-        key = (operation.service, region, operation.writes)
-        async with self._turn:
-            if key not in self._clients:
-                self.session.register_component("data_loader", loader)
-                self._clients[key] = await self._closing.enter_async_context(
-                    self.session.create_client(
-                        operation.service, region_name=region, config=self._config(writes=operation.writes)
-                    )
-                )
-            return self._clients[key]
-
-    async def close(self) -> None:
-        """Close its clients."""
-        self._clients.clear()
-        await self._closing.aclose()
-
-    def _config(self, *, writes: bool) -> Any:
-        from aiobotocore.config import AioConfig
-
-        return AioConfig(
-            connect_timeout=self._options.connect_timeout_s,
-            read_timeout=self._options.read_timeout_s,
-            retries={"mode": "standard", "total_max_attempts": 1 if writes else self._options.attempts},
-        )
+class _Absent(Exception):
+    """What was asked about does not exist."""
 
 
 def _method(client: Any, operation: Operation) -> Any:
