@@ -15,7 +15,7 @@ from functools import cache
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from reaper.core.batch import Batch
 from reaper.core.decide import Decision
@@ -33,6 +33,7 @@ __all__ = [
     "Look",
     "Notice",
     "Notifier",
+    "Permitting",
     "Provider",
     "Source",
     "Sources",
@@ -165,6 +166,18 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Close connections."""
+
+
+@runtime_checkable
+class Permitting(Protocol):
+    """What a `Source` may offer besides: whether it would be let do something, asked without doing it."""
+
+    async def may(self, resource: Resource, action: str) -> str | None:
+        """Say why an act would be denied; None: it would not, or that can't be told.
+
+        Raises:
+            CollectError: It can't be asked.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

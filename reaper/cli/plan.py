@@ -27,6 +27,9 @@ from reaper.errors import ControlError
 
 __all__ = ["app", "page"]
 
+_MOST_VETOED = 10
+"""How many of what a veto keeps are named; `status` names all."""
+
 app = new_app()
 
 
@@ -91,6 +94,7 @@ def page(document: Mapping[str, Any], shown: Page) -> Page:
     rows = []
     for one in items:
         idle = instant(one["idle_since"])
+        mode = "dry run" if one["dry_run"] else "enforce"
         rows.append(
             [
                 one["action"],
@@ -99,10 +103,12 @@ def page(document: Mapping[str, Any], shown: Page) -> Page:
                 str(one["resource"]),
                 str(one["policy"] or "-"),
                 "-" if idle is None else brief(now - idle),
-                "dry run" if one["dry_run"] else "enforce",
+                f"{mode}, would be denied" if one.get("would_be_denied") else mode,
             ]
         )
     shown.table(columns, rows)
+    for why in dict.fromkeys(one["would_be_denied"] for one in items if one.get("would_be_denied")):
+        shown.line(f"would be denied: {why}", style="reap", hanging=2)
     return shown
 
 
@@ -117,6 +123,10 @@ def _in_the_way(status: Mapping[str, Any], shown: Page) -> Page:
         shown.line(
             f"{len(vetoed)} would go but for a veto ({reasons}): 'reaper status' shows {it}", hanging=2
         )
+        for one in vetoed[:_MOST_VETOED]:
+            veto = one["vetoes"][0]
+            why = f"{veto['reason']}: {veto['detail']}" if veto["detail"] else veto["reason"]
+            shown.line(f"{one['action']} of {one['kind']} {one['name']}: {why}", indent=2, hanging=4)
     return shown
 
 

@@ -12,7 +12,7 @@ from reaper.core.decide import Decision
 from reaper.core.durations import format_duration
 from reaper.core.facts import LedgerEntry
 from reaper.core.history import History
-from reaper.core.model import Activity, Hold, ResourceKey
+from reaper.core.model import Activity, Hold, ResourceKey, ResourceRef
 from reaper.core.naming import qualified
 from reaper.core.plan import Plan
 from reaper.core.ruleset import Ruleset
@@ -204,12 +204,19 @@ def what_would_change(decision: Decision, history: History) -> list[str]:
     return lines
 
 
-def plan_document(plan: Plan, world: World, ruleset: Ruleset, now: datetime) -> dict[str, object]:
-    """Give what would be done now, as `plan --out` writes and `apply` reads it."""
-    lives = list(world.live.values())
-    items = []
+def plan_document(
+    plan: Plan,
+    world: World,
+    ruleset: Ruleset,
+    now: datetime,
+    denied: Mapping[ResourceRef, str] | None = None,
+) -> dict[str, object]:
+    """Give what would be done now, as `plan --out` writes and `apply` reads it; `denied`: acts that would be."""
+    lives, items = list(world.live.values()), []
     for item in plan.items:
-        ref, history = item.decision.ref, world.live[item.decision.ref.key]
+        ref, history = item.decision.ref, world.live.get(item.decision.ref.key)
+        if history is None:  # it has ended while permissions were asked for
+            continue
         items.append(
             {
                 **to_json(ref),
@@ -221,6 +228,7 @@ def plan_document(plan: Plan, world: World, ruleset: Ruleset, now: datetime) -> 
                 "idle_since": to_json(idle_since(history, item.decision)),
                 "hourly_cost": item.resource.hourly_cost,
                 "dry_run": item.dry_run,
+                "would_be_denied": (denied or {}).get(ref),
                 "decision_id": item.decision.id,
             }
         )

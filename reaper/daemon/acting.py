@@ -19,14 +19,15 @@ from reaper.core.facts import ActionState, LedgerEntry
 from reaper.core.family import Families, seen_since
 from reaper.core.ladder import rung
 from reaper.core.model import ResourceRef
-from reaper.core.plan import limited
+from reaper.core.plan import PlanItem, limited
 from reaper.core.verdict import Verdict
 from reaper.daemon.looking import BASELINE, Looking, Watch
 from reaper.daemon.metrics import Metrics
 from reaper.daemon.notices import Notices
 from reaper.daemon.recorder import Recorder
 from reaper.daemon.rules import Rules
-from reaper.errors import ActionDenied, ActionUnavailable, JournalError, OutcomeUnknown
+from reaper.errors import ActionDenied, ActionUnavailable, CollectError, JournalError, OutcomeUnknown
+from reaper.plugins import Permitting
 
 __all__ = ["Acting", "Outcome"]
 
@@ -110,6 +111,23 @@ class Acting:
             return [outcome for batch in await asyncio.gather(*batches) for outcome in batch]
         finally:
             self._claimed.difference_update(decision.ref for decision in mine)
+
+    async def denied(self, items: Sequence[PlanItem]) -> dict[ResourceRef, str]:
+        """Ask the sources that can tell which acts they would not be let do, and why."""
+
+        async def ask(item: PlanItem) -> tuple[ResourceRef, str | None]:
+            history = self._recorder.world.live.get(item.decision.ref.key)
+            watch = self._looking.watches.get(history.source) if history is not None else None
+            if watch is None or not isinstance(watch.source, Permitting):
+                return item.decision.ref, None
+            try:
+                async with self._at_once, asyncio.timeout(self._rules.setup.look_deadline):
+                    return item.decision.ref, await watch.source.may(item.resource, item.action)
+            except (CollectError, TimeoutError) as error:
+                log.info("permission not checked", id=item.decision.ref.id, error=str(error) or "no answer")
+                return item.decision.ref, None
+
+        return {ref: why for ref, why in await asyncio.gather(*map(ask, items)) if why is not None}
 
     def claimed(self, ref: ResourceRef) -> bool:
         """Tell whether it is being looked at again or acted on."""

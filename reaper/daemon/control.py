@@ -123,9 +123,10 @@ class DaemonControl:
         return {"schema": 1, "decision": decision_document(found[0])} if found else None
 
     async def plan(self) -> dict[str, object]:
-        """Give what would be done now."""
+        """Give what would be done now, and what of it would be denied."""
         the_plan = await self._daemon.decide_now()
-        return plan_document(the_plan, self._daemon.world, self._daemon.rules.ruleset, the_plan.at)
+        denied = await self._daemon.acting.denied(the_plan.items)
+        return plan_document(the_plan, self._daemon.world, self._daemon.rules.ruleset, the_plan.at, denied)
 
     async def apply(self, document: Mapping[str, object], caller: Caller) -> dict[str, object]:
         """Do what an approved plan says, each item after a fresh look that must agree, whatever the mode."""

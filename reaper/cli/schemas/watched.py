@@ -94,6 +94,9 @@ def plan() -> Schema:
             "idle_since": or_null(INSTANT),
             "hourly_cost": or_null(NUMBER),
             "dry_run": FLAG,
+            "would_be_denied": said(
+                or_null(TEXT), "why its source would not let it be done; null: it would, or can't tell"
+            ),
             "decision_id": TEXT,
         }
     )

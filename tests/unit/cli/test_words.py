@@ -8,6 +8,7 @@ import pytest
 
 from reaper.cli.explain import page as explain_page
 from reaper.cli.output import Page, Screen
+from reaper.cli.plan import page as plan_page
 from reaper.cli.status import page as status_page
 from tests.unit.cli.stage import GONE, NEW, OLD, SERVER
 from tests.unit.cli.test_with_daemon import valid
@@ -73,6 +74,7 @@ def test_plan_says_what_stands_in_the_way(reaper, daemon):
         out = reaper("plan").out
         assert out.startswith("mode dry-run: nothing is to be done now\n")
         assert "1 would go but for a veto (held): 'reaper status' shows it" in out
+        assert "  shutdown of jupyter.kernel work/old.ipynb: held: " in out
         reaper("pause", "--why", "board")
         assert "PAUSED until 'reaper resume', by " in reaper("plan").out
         assert valid("plan", reaper("plan", "-o", "json").json)["paused"] is True
@@ -80,6 +82,24 @@ def test_plan_says_what_stands_in_the_way(reaper, daemon):
         reaper("resume")
         reaper("release", "old.ipynb")
     assert "veto" not in reaper("plan").out
+
+
+def test_plan_says_what_would_be_denied():
+    item = {
+        "action": "stop",
+        "kind": "ec2.instance",
+        "name": "train",
+        "resource": "i-1",
+        "policy": "gpus",
+        "idle_since": None,
+        "dry_run": True,
+        "would_be_denied": "ec2:StopInstances is missing",
+    }
+    head = {"at": "2026-11-26T06:00:00Z", "expires_at": "2026-11-27T06:00:00Z", "mode": "dry-run"}
+    totals = {"items": 1, "hourly_cost": 1.006, "unknown_costs": 0}
+    text = plan_page({**head, "items": [item], "totals": totals}, Page(screen=PLAIN)).text()
+    assert "would be denied: ec2:StopInstances is missing" in text
+    assert "$1.006 an hour" in text
 
 
 def test_apply_tells_names(reaper, daemon, tmp_path):
