@@ -53,6 +53,7 @@ COMMANDS: dict[str, Entry] = {
     "schema": Entry("reaper.cli.schema:app", "Print the JSON Schema of a JSON output."),
     "doctor": Entry("reaper.cli.doctor:app", "Check that everything works, and say what to do if not."),
     "coverage": Entry("reaper.cli.coverage:app", "Tell whose Studio apps no reaper covers."),
+    "report": Entry("reaper.cli.report:app", "Tell what was saved by what was reaped."),
     "iam": Entry("reaper.cli.iam:app", "Print the IAM policy that reaper needs."),
     "lcc": Entry("reaper.cli.lcc:app", "Write lifecycle scripts for SageMaker Studio and notebooks."),
     "uninstall": Entry("reaper.cli.uninstall:app", "Remove what reaper itself made on this machine."),
@@ -80,7 +81,6 @@ LATER: dict[str, Later] = {
     "extend": Later("give a training box more time"),
     "launch": Later("start a training box"),
     "simulate": Later("try a policy on recorded history"),
-    "report": Later("tell what was saved"),
 }
 """Commands that are not in this version: what they say instead of "no such command"."""
 

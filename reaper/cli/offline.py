@@ -160,6 +160,15 @@ class JournalReach:
 
         return self._read(read)
 
+    def report(self, since_s: float, by: str | None) -> Document:
+        """Give what was saved in the last `since_s` seconds, put together by something."""
+        from reaper.daemon.reporting import report
+
+        async def read(past: Past) -> Document:
+            return await report(past.journal, past.now, {"since_s": since_s, "by": by})
+
+        return self._read(read)
+
     def holds(self) -> Document:
         """Give the holds in force."""
 

@@ -51,6 +51,9 @@ class Reach(Protocol):
     def apply(self, document: Mapping[str, Any]) -> Document:
         """Do what a plan says."""
 
+    def report(self, since_s: float, by: str | None) -> Document:
+        """Give what was saved in the last `since_s` seconds, put together by something."""
+
     def holds(self) -> Document:
         """Give the holds in force."""
 
@@ -95,6 +98,11 @@ class DaemonReach:
     def apply(self, document: Mapping[str, Any]) -> Document:
         """Do what a plan says."""
         return _by_daemon(self.client.send("POST", "/api/v1/apply", document))
+
+    def report(self, since_s: float, by: str | None) -> Document:
+        """Give what was saved in the last `since_s` seconds, put together by something."""
+        query = {"since_s": f"{since_s:.0f}"} | ({} if by is None else {"by": by})
+        return _by_daemon(self.client.get("/api/v1/report", **query))
 
     def holds(self) -> Document:
         """Give the holds in force."""

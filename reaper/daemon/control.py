@@ -36,6 +36,7 @@ from reaper.core.report import (
 from reaper.daemon.acting import Outcome
 from reaper.daemon.loop import Daemon
 from reaper.daemon.past import explain_gone
+from reaper.daemon.reporting import report
 from reaper.errors import ConfigError, ControlError, UsageError
 from reaper.plugins import Caller, LedgerQuery
 
@@ -174,6 +175,10 @@ class DaemonControl:
             outcomes += await self._daemon.acting.reap(ready or left, approved=True)
             left = [one for one in left if one not in (ready or left)]
         return outcomes
+
+    async def report(self, request: Mapping[str, object]) -> dict[str, object]:
+        """Give what was saved, from the journal."""
+        return await report(self._daemon.journal, self._daemon.clock.now(), request)
 
     def holds(self) -> dict[str, object]:
         """Give the holds in force."""

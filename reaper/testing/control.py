@@ -125,6 +125,11 @@ class FakeControl:
             "items": items,
         }
 
+    async def report(self, request: Mapping[str, object]) -> dict[str, object]:
+        """Give a report of nothing."""
+        self._note("report", request)
+        return {"schema": 1, "at": to_json(self.at), "by": request.get("by"), "rows": [], "groups": []}
+
     async def apply(self, document: Mapping[str, object], caller: Caller) -> dict[str, object]:
         """Reap what a plan says and is still here."""
         self._note("apply", dict(document), caller)

@@ -83,6 +83,7 @@ def make_app(
             web.get("/api/v1/decisions/{id}", api.decision),
             web.get("/api/v1/plan", api.plan),
             web.post("/api/v1/apply", api.apply),
+            web.get("/api/v1/report", api.report),
             web.get("/api/v1/holds", api.holds),
             web.post("/api/v1/holds", api.place_hold),
             web.delete("/api/v1/holds/{id:.+}", api.release_hold),
@@ -163,6 +164,17 @@ class _Api:
         """Do what the plan in the body says."""
         document = await read_object(request)
         return await answer(await self._control.apply(document, await self._gate.caller(request)))
+
+    async def report(self, request: web.Request) -> web.StreamResponse:
+        """Give what was saved: of the last `?since_s=SECONDS`, put together `?by=kind|policy|scope|owner`."""
+        asked = dict(request.query)
+        only_fields(asked, ("since_s", "by"))
+        since = asked.get("since_s")
+        try:
+            seconds_back = None if since is None else float(since)
+        except ValueError:
+            raise bad_field("since_s", "must be a number of seconds") from None
+        return await answer(await self._control.report({"since_s": seconds_back, "by": asked.get("by")}))
 
     async def holds(self, request: web.Request) -> web.StreamResponse:
         """Give the holds in force."""

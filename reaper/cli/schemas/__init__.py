@@ -6,7 +6,7 @@ added, so nothing forbids further ones; what is always there is `required`, and 
 
 from collections.abc import Callable
 
-from reaper.cli.schemas import controls, studio, watched
+from reaper.cli.schemas import controls, savings, studio, watched
 from reaper.cli.schemas.shapes import Schema
 
 __all__ = ["SCHEMAS", "schema"]
@@ -30,6 +30,7 @@ SCHEMAS: dict[str, Callable[[], Schema]] = {
     "doctor": controls.doctor,
     "check": watched.check,
     "coverage": studio.coverage,
+    "report": savings.report,
     "uninstall": controls.uninstall,
     "notice": controls.notice,
     "error": controls.error,

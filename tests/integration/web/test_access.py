@@ -63,6 +63,7 @@ READS = [
     "/metrics",
     "/api/v1/status",
     "/api/v1/plan",
+    "/api/v1/report",
     "/api/v1/holds",
     "/api/v1/settings",
     "/api/v1/pause",

@@ -35,7 +35,6 @@ def test_help_lists_every_command_on_a_line_of_its_own(reaper):
         (["extend", "2h"], 2),
         (["launch", "--spot"], 2),
         (["simulate"], 2),
-        (["report"], 2),
     ],
 )
 def test_commands_of_later_versions_say_so(reaper, arguments, status):
