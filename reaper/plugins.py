@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -19,7 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from reaper.core.batch import Batch
 from reaper.core.decide import Decision
-from reaper.core.facts import Fact
+from reaper.core.facts import Fact, LedgerEntry
 from reaper.core.image import Image
 from reaper.core.model import Collected, Resource, ResourceKey, ResourceRef
 from reaper.core.ruleset import Rule
@@ -27,6 +28,7 @@ from reaper.core.savings import Sighting
 from reaper.errors import ConfigError
 
 __all__ = [
+    "UNDER_WAY",
     "ActOutcome",
     "Control",
     "Journal",
@@ -42,6 +44,9 @@ __all__ = [
     "load",
     "names",
 ]
+
+UNDER_WAY: ContextVar[LedgerEntry | None] = ContextVar("under_way", default=None)
+"""While a source acts: the ledger's entry of that act, for what it leaves on the thing (the tag `reaper:last-action`)."""
 
 _GROUPS = ("reaper.providers", "reaper.policies", "reaper.notifiers", "reaper.journals")
 

@@ -27,7 +27,7 @@ from reaper.daemon.notices import Notices
 from reaper.daemon.recorder import Recorder
 from reaper.daemon.rules import Rules
 from reaper.errors import ActionDenied, ActionUnavailable, CollectError, JournalError, OutcomeUnknown
-from reaper.plugins import Permitting
+from reaper.plugins import UNDER_WAY, Permitting
 
 __all__ = ["Acting", "Outcome"]
 
@@ -273,6 +273,7 @@ class Acting:
         )
         try:
             async with asyncio.timeout(self._rules.setup.action_deadline):
+                UNDER_WAY.set(started)  # of this task alone
                 with watch.acting() as source:
                     done = await source.act(history.resource, started.action)
             entry = self._finish(started, ActionState.SUCCEEDED, done.detail)

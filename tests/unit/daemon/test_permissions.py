@@ -1,7 +1,7 @@
 """A plan says what its source would not let be done. In virtual time."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -9,6 +9,7 @@ from reaper.core.model import Resource
 from reaper.core.ruleset import Mode
 from reaper.daemon.control import DaemonControl
 from reaper.errors import SourceUnavailable
+from reaper.plugins import UNDER_WAY, ActOutcome
 from reaper.testing import FakeSource, hours, idle, rules
 from tests.unit.daemon.rig import Rig, passing
 
@@ -27,6 +28,31 @@ class Guarded(FakeSource):
         if isinstance(self.answer, Exception):
             raise self.answer
         return None if self.answer is None else f"{action} of {resource.name}: {self.answer}"
+
+
+@dataclass(slots=True)
+class Telling(FakeSource):
+    """A source that keeps what it is told of the act under way."""
+
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    async def act(self, resource: Resource, action: str) -> ActOutcome:
+        await asyncio.sleep(0)
+        entry = UNDER_WAY.get()
+        assert entry is not None
+        self.told.append((entry.ref.id, entry.policy))
+        return await FakeSource.act(self, resource, action)
+
+
+async def test_a_source_can_say_which_act_it_carries_out():
+    source = Telling(acting_takes_s=1.0)
+    one = Rig(sources=[source])
+    for name in ("k1", "k2"):
+        one.scene.add(name, {"execution_state": idle(one.now - hours(9))})
+    async with one.running():
+        await passing(30)
+    assert sorted(source.told) == [("k1", "quiet"), ("k2", "quiet")]
+    assert UNDER_WAY.get() is None
 
 
 async def planned(source: FakeSource) -> list[object]:
