@@ -17,8 +17,23 @@ MOST_DATAPOINTS = 100_800
 _FINE_PERIODS = frozenset({1, 5, 10, 20, 30})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Points = Sequence[tuple[datetime, float]]
-"""When each period begins, and its value; the oldest first."""
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Datapoints, the oldest first.
+
+    Attributes:
+        at: When each period begins.
+        values: Of each period.
+    """
+
+    at: tuple[datetime, ...] = ()
+    values: tuple[float, ...] = ()
+
+    def part(self, skip: int, count: int, *, ascending: bool) -> "Points":
+        """Cut out datapoints, counted from the oldest or from the newest."""
+        step = 1 if ascending else -1
+        return Points(self.at[::step][skip : skip + count], self.values[::step][skip : skip + count])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +92,10 @@ def get_metric_data(
     results, room, more = [], most, False
     for query in queries:
         series = points(query, start, end)
-        series = series if ascending else series[::-1]
-        shown = series[skip : skip + room]
-        skip = max(0, skip - len(series))
-        room -= len(shown)
-        whole = len(shown) == len(series) or room > 0
+        shown = series.part(skip, room, ascending=ascending)
+        skip = max(0, skip - len(series.at))
+        room -= len(shown.at)
+        whole = len(shown.at) == len(series.at) or room > 0
         more = more or not whole
         results.append(_result(query, shown, status(query) if whole else "PartialData"))
     answer: dict[str, Any] = {"MetricDataResults": results, "Messages": []}
@@ -114,9 +128,9 @@ def statistic(stat: str, values: Sequence[float]) -> float:
         case "Average":
             return math.fsum(values) / len(values)
         case "Maximum":
-            return max(values)
+            return float(max(values))
         case "Minimum":
-            return min(values)
+            return float(min(values))
         case "SampleCount":
             return float(len(values))
         case _:
@@ -161,7 +175,7 @@ def _result(query: Query, series: Points, status: str) -> dict[str, Any]:
     return {
         "Id": query.id,
         "Label": query.label,
-        "Timestamps": [at for at, _ in series],
-        "Values": [float(value) for _, value in series],
+        "Timestamps": series.at,
+        "Values": series.values,
         "StatusCode": status,
     }

@@ -9,9 +9,12 @@ from reaper.clock import Clock, SystemClock
 from reaper.testing.aws_wire.faults import Refusal, Request
 from reaper.testing.aws_wire.front import Call
 from reaper.testing.ec2.accounts import OFF, REGIONS, ROOT, Account, Caller, Unit
+from reaper.testing.ec2.catalog import TYPES
 from reaper.testing.ec2.instance import Instance, Place, SpotRequest, Timing, Volume
 from reaper.testing.ec2.metrics import Metrics
+from reaper.testing.ec2.pages import PageCache
 from reaper.testing.ec2.shard import Shard
+from reaper.testing.ec2.synthetic import Rows
 from reaper.testing.ec2.trouble import Trouble
 
 __all__ = ["ACCOUNT", "REGION", "Fleet"]
@@ -30,7 +33,9 @@ class Fleet(Trouble):
         region: Where things are made unless told otherwise.
         timing: How long transitions take.
         lag: How far CloudWatch lags behind.
-        checked: Hold requests and answers against botocore's service models; without, it is faster.
+        checked: Hold requests and answers against botocore's service models, and remember the requests; without, it
+            is faster.
+        cache_bytes: How much it may keep of pages that were sent.
 
     Attributes:
         url: Where it answers; empty until it does.
@@ -40,6 +45,7 @@ class Fleet(Trouble):
             `running_fleet` fails with them at its end.
         metrics: CloudWatch; `metrics.asked` counts the metrics of GetMetricData, which is what costs.
         shards: What each account has in each region.
+        spot_prices: Dollars an hour by type and zone that shall be told instead of a third of the usual; None: none.
         accounts: By id.
         units: Organizational units, by id.
     """
@@ -53,6 +59,7 @@ class Fleet(Trouble):
         timing: Timing | None = None,
         lag: timedelta = timedelta(minutes=5),
         checked: bool = True,
+        cache_bytes: int = 64 << 20,
     ) -> None:
         super().__init__()
         self.home = Place(account=account, region=region)
@@ -66,7 +73,9 @@ class Fleet(Trouble):
             "windows"
         }  # what DescribeInstances has always told; the model has it in upper case
         self.metrics = Metrics(lag)
+        self.page_cache = PageCache(cache_bytes)
         self.shards: dict[Place, Shard] = {}
+        self.spot_prices: dict[tuple[str, str], float | None] = {}
         self.accounts: dict[str, Account] = {}
         self.units: dict[str, Unit] = {}
         self._clock = clock or SystemClock()
@@ -76,6 +85,38 @@ class Fleet(Trouble):
         self.add_account(account, "home")
         user = Caller(account=account, arn=f"arn:aws:iam::{account}:user/ops", user_id="AIDAFAKEFLEET0000000")
         self._callers[ACCESS_KEY] = user
+
+    @classmethod
+    def synthetic(
+        cls,
+        accounts: int = 1,
+        regions: int = 1,
+        instances_per_shard: int = 1000,
+        seed: int = 0,
+        clock: Clock | None = None,
+        **options: Any,
+    ) -> "Fleet":
+        """Make a fleet of very many instances, of which each costs next to nothing until it is touched.
+
+        Its requests and answers are not held against the service models unless `checked` says so.
+
+        Args:
+            accounts: How many; all have a role `reaper`, and are in one organization.
+            regions: How many in each of them, us-east-1 first.
+            instances_per_shard: How many in each region of each account.
+            seed: What they are follows from it.
+            clock: As in `Fleet`.
+            options: As in `Fleet`.
+        """
+        fleet = cls(clock, **{"checked": False, **options})
+        ordered = [fleet.home.region, *(name for name in REGIONS if name != fleet.home.region)]
+        numbers = [fleet.home.account, *(f"2{number:011d}" for number in range(1, accounts))]
+        for account in numbers:
+            fleet.add_account(account, role="reaper")
+            for region in ordered[:regions]:
+                shard = fleet.shard(region, account)
+                shard.rows = Rows(shard.place, instances_per_shard, seed, fleet.now())
+        return fleet
 
     @property
     def environment(self) -> dict[str, str]:
@@ -204,9 +245,9 @@ class Fleet(Trouble):
             KeyError: There is none of that id (any more).
         """
         for shard in self.shards.values():
-            if instance_id in shard.instances:
-                shard.settle(self.now())
-                return shard.instances[instance_id]
+            shard.settle(self.now())
+            if (found := shard.take(instance_id)) is not None:
+                return found
         raise KeyError(instance_id)
 
     def regions_of(self, account: str) -> dict[str, str]:
@@ -232,6 +273,34 @@ class Fleet(Trouble):
         key = f"ASIAFAKE{len(self._callers):012d}"
         self._callers[key] = caller
         return key
+
+    def interrupt(self, instance: Instance) -> None:
+        """Let EC2 take a spot instance back, as its request wants it: stopped, hibernated or terminated."""
+        request, now = instance.spot, self.now()
+        if request is None:
+            raise ValueError(f"{instance.id} is no spot instance")
+        if request.behaviour == "terminate":
+            instance.terminate(now, "service")
+            self.shards[instance.place].ended(instance, now)
+        else:
+            instance.stop(now, "service")
+
+    def shut_down(self, instance: Instance) -> None:
+        """Let an instance be shut down from within (`shutdown -h now`): protection does not hinder it."""
+        if instance.shutdown_behaviour == "terminate":
+            instance.terminate(self.now(), "os")
+        else:
+            instance.stop(self.now(), "os")
+
+    def spot_price(self, type_: str, zone: str, at: datetime) -> float | None:
+        """Tell what an hour of a type cost in a zone at an instant; None: nobody says."""
+        if (type_, zone) in self.spot_prices:
+            return self.spot_prices[type_, zone]
+        kind = TYPES.get(type_)
+        if kind is None or kind.hourly is None:
+            return None
+        wave = (at.toordinal() * 4 + at.hour // 6) % 5 + "abc".find(zone[-1])
+        return round(kind.hourly * (0.30 + 0.01 * wave), 6)
 
     def stop_if_dry(self, call: Call) -> None:
         """Answer a dry run: the call would have gone through.

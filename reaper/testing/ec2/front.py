@@ -7,15 +7,15 @@ from typing import Any
 from reaper.testing.aws_wire import wire
 from reaper.testing.aws_wire.faults import Fault, Request
 from reaper.testing.aws_wire.front import Call, Front as AwsFront
-from reaper.testing.ec2 import account_api, acts_api, instances_api, metrics_api
+from reaper.testing.ec2 import account_api, acts_api, instances_api, metrics_api, spot_api
 from reaper.testing.ec2.fleet import Fleet
 
 __all__ = ["OPERATIONS", "Front"]
 
-Operation = Callable[[Fleet, Call], dict[str, Any]]
+Operation = Callable[[Fleet, Call], dict[str, Any] | wire.Answer]
 
 OPERATIONS: dict[str, Mapping[str, Operation]] = {
-    "ec2": {**instances_api.OPERATIONS, **acts_api.OPERATIONS},
+    "ec2": {**instances_api.OPERATIONS, **acts_api.OPERATIONS, **spot_api.OPERATIONS},
     "cloudwatch": metrics_api.OPERATIONS,
     "sts": account_api.OPERATIONS,
 }

@@ -1,5 +1,6 @@
 """CloudWatch's metrics of a fleet: what instances do (`Usage`), as datapoints, and what tests put beside it."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ __all__ = ["Metric", "Metrics"]
 
 _MINUTE = timedelta(minutes=1)
 _BASIC = timedelta(minutes=5)
+_EC2 = "AWS/EC2"
 _AGENT = "CWAgent"
 _GPU = "nvidia_smi_utilization_gpu"
 _ARCHITECTURES = {"A10G": "Ampere", "A100": "Ampere", "T4": "Turing", "V100": "Volta", "H100": "Hopper"}
@@ -88,19 +90,37 @@ class Metrics:
 
     def points(self, shard: Shard, query: Query, start: datetime, end: datetime, now: datetime) -> Points:
         """Give the datapoints of a query whose periods begin from start until before end."""
-        key = (query.namespace, query.name, query.dimensions)
         periods: dict[datetime, list[float]] = {}
-        if (put := self._put.get(shard.place, {}).get(key)) is not None:
+        put = self._put.get(shard.place, {}).get((query.namespace, query.name, query.dimensions))
+        if put is not None:
             for at, value in put:
                 periods.setdefault(floor(at, query.period), []).append(value)
         elif (metric := self._find(shard, query)) is not None:
+            if (steady := self._steady(metric, query, start, end, now)) is not None:
+                return steady
             for at, values in self._minutes(metric, start, end, now, query.period):
                 periods.setdefault(floor(at, query.period), []).extend(values)
-        return [
-            (begins, statistic(query.stat, periods[begins]))
-            for begins in sorted(periods)
-            if start <= begins < end
-        ]
+        begins = tuple(at for at in sorted(periods) if start <= at < end)
+        return Points(begins, tuple(statistic(query.stat, periods[at]) for at in begins))
+
+    def _steady(
+        self, metric: Metric, query: Query, start: datetime, end: datetime, now: datetime
+    ) -> Points | None:
+        """Give the datapoints of what never changes, quickly; None: it does, or is asked for in another way."""
+        instance, load = metric.instance, metric.load
+        if callable(load) or instance is None or len(instance.lives) != 1 or query.period != metric.period:
+            return None
+        begun, ended = instance.lives[0]
+        until = min(end if ended is None else min(end, ended), self._told_until(metric, now))
+        begins = _grid(max(floor(begun, query.period), start), until, query.period)
+        value = statistic(query.stat, [float(load)] * int(metric.period / _MINUTE))
+        return Points(begins, (value,) * len(begins))
+
+    def _told_until(self, metric: Metric, now: datetime) -> datetime:
+        """Tell before which instant a period must begin, so that its datapoint is there now."""
+        own = None if metric.instance is None else metric.instance.usage.lag
+        lag = self.lag if own is None else own
+        return now - lag - metric.period + timedelta(microseconds=1)
 
     def status_of(self, query: Query) -> str:
         """Give the StatusCode of a query."""
@@ -109,24 +129,30 @@ class Metrics:
                 return self.status[value]
         return "Complete"
 
-    def all(self, shard: Shard) -> Iterator[Metric]:
-        """Give every metric that there is."""
+    def all(self, shard: Shard, namespace: str = "") -> Iterator[Metric]:
+        """Give every metric that there is, or at least those of a namespace."""
         put = self._put.get(shard.place, {})
-        for namespace, name, dimensions in put:
-            yield Metric(namespace=namespace, name=name, dimensions=tuple(sorted(dimensions)))
-        for instance in shard.instances.values():
-            yield from (metric for metric in _of(instance) if metric.key not in put)
+        for space, name, dimensions in put:
+            yield Metric(namespace=space, name=name, dimensions=tuple(sorted(dimensions)))
+        for instance in shard.with_gpus() if namespace == _AGENT else shard.everything():
+            for metric in _of(instance, namespace):
+                if not put or metric.key not in put:
+                    yield metric
 
     def newest(self, shard: Shard, metric: Metric, now: datetime) -> datetime | None:
         """Tell when a metric's newest datapoint begins, of the last three hours."""
         if metric.instance is None:
             return max((at for at, _ in self._put[shard.place][metric.key] if at <= now), default=None)
+        lives = metric.instance.lives
+        if not callable(metric.load) and lives and lives[-1][1] is None:
+            newest = floor(self._told_until(metric, now) - timedelta(microseconds=1), metric.period)
+            return newest if newest >= floor(lives[-1][0], metric.period) else None
         since = now - timedelta(hours=3)
         return max((at for at, _ in self._minutes(metric, since, now, now, _MINUTE)), default=None)
 
     def _find(self, shard: Shard, query: Query) -> Metric | None:
         names = dict(query.dimensions)
-        instance = shard.instances.get(names.get("InstanceId", ""))
+        instance = shard.peek(names.get("InstanceId", ""))
         if instance is None and "host" in names:
             instance = next(
                 (one for one in shard.instances.values() if one.private_dns == names["host"]), None
@@ -134,7 +160,7 @@ class Metrics:
         if instance is None:
             return None
         key = (query.namespace, query.name, query.dimensions)
-        return next((metric for metric in _of(instance) if metric.key == key), None)
+        return next((metric for metric in _of(instance, query.namespace) if metric.key == key), None)
 
     def _minutes(
         self, metric: Metric, start: datetime, end: datetime, now: datetime, wanted: timedelta
@@ -143,14 +169,10 @@ class Metrics:
         instance = metric.instance
         if instance is None:
             raise Unsupported("a series of its own has no minutes")
-        lag = self.lag if instance.usage.lag is None else instance.usage.lag
         count = int(metric.period / _MINUTE)
         for begun, ended in instance.lives:
             at = floor(max(begun, floor(start, wanted)), metric.period)
-            last = min(
-                end if ended is None else min(end, ended),
-                now - lag - metric.period + timedelta(microseconds=1),
-            )
+            last = min(end if ended is None else min(end, ended), self._told_until(metric, now))
             while at < last:
                 value = value_at(metric.load, at)
                 if value is not None:
@@ -158,34 +180,52 @@ class Metrics:
                 at += metric.period
 
 
-def _of(instance: Instance) -> Iterator[Metric]:
-    """Give the metrics of an instance."""
+@functools.lru_cache(maxsize=64)
+def _grid(start: datetime, end: datetime, period: timedelta) -> tuple[datetime, ...]:
+    """Give the begins of periods from an instant until before another."""
+    first = floor(start, period)
+    first = first if first == start else first + period
+    return tuple(first + number * period for number in range(max(0, -((first - end) // period))))
+
+
+def _of(instance: Instance, namespace: str) -> Iterator[Metric]:
+    """Give the metrics of an instance, in a namespace or in all."""
     if instance.state == "pending":
         return
     usage = instance.usage
-    period = _MINUTE if instance.detailed else _BASIC
-    dimensions = (("InstanceId", instance.id),)
-    for name, attribute in _PLAIN.items():
-        load: Load | None = getattr(usage, attribute)
-        if load is not None:
-            yield Metric(
-                namespace="AWS/EC2",
-                name=name,
-                dimensions=dimensions,
-                instance=instance,
-                load=load,
-                period=period,
-            )
+    if namespace in {"", _EC2}:
+        period = _MINUTE if instance.detailed else _BASIC
+        dimensions = (("InstanceId", instance.id),)
+        for name, attribute in _PLAIN.items():
+            load: Load | None = getattr(usage, attribute)
+            if load is not None:
+                yield Metric(
+                    namespace=_EC2,
+                    name=name,
+                    dimensions=dimensions,
+                    instance=instance,
+                    load=load,
+                    period=period,
+                )
+    if namespace in {"", _AGENT}:
+        yield from _gpus(instance)
+
+
+def _gpus(instance: Instance) -> Iterator[Metric]:
+    """Give what CloudWatch's agent tells of an instance's GPUs."""
+    usage = instance.usage
+    gpu = instance.known_type.gpu if instance.known_type is not None else "A10G"
+    own: tuple[tuple[str, str], ...] = (
+        (("host", instance.private_dns),)
+        if usage.agent_names_host
+        else (("InstanceId", instance.id), ("ImageId", instance.image), ("InstanceType", instance.type))
+    )
+    name, arch = ("name", f"NVIDIA {gpu}"), ("arch", _ARCHITECTURES.get(gpu, "Ada Lovelace"))
     for index, load in enumerate(usage.gpus):
-        gpu = instance.known_type.gpu if instance.known_type is not None else "A10G"
-        own: tuple[tuple[str, str], ...] = (
-            (("host", instance.private_dns),)
-            if usage.agent_names_host
-            else (("InstanceId", instance.id), ("ImageId", instance.image), ("InstanceType", instance.type))
+        yield Metric(
+            namespace=_AGENT,
+            name=_GPU,
+            dimensions=(*own, name, ("index", str(index)), arch),
+            instance=instance,
+            load=load,
         )
-        card = (
-            ("name", f"NVIDIA {gpu}"),
-            ("index", str(index)),
-            ("arch", _ARCHITECTURES.get(gpu, "Ada Lovelace")),
-        )
-        yield Metric(namespace=_AGENT, name=_GPU, dimensions=own + card, instance=instance, load=load)

@@ -8,6 +8,7 @@ from reaper.testing.aws_wire.cloudwatch import get_metric_data, offset
 from reaper.testing.aws_wire.front import Call
 from reaper.testing.ec2.fleet import Fleet
 from reaper.testing.ec2.metrics import Metric
+from reaper.testing.ec2.shard import Shard
 
 __all__ = ["OPERATIONS"]
 
@@ -31,11 +32,11 @@ def metric_data(fleet: Fleet, call: Call) -> Answer:
 
 def list_metrics(fleet: Fleet, call: Call) -> Answer:
     """ListMetrics: by namespace, name and dimensions, with RecentlyActive those of the last three hours."""
-    shard, now, parameters = fleet.shard_of(call), fleet.now(), call.parameters
-    found = [metric for metric in fleet.metrics.all(shard) if _meets(metric, parameters)]
-    if parameters.get("RecentlyActive"):
-        newest = {metric.key: fleet.metrics.newest(shard, metric, now) for metric in found}
-        found = [one for one in found if (at := newest[one.key]) is not None and at >= now - _RECENT]
+    shard, parameters = fleet.shard_of(call), call.parameters
+    asked = repr(sorted((name, value) for name, value in parameters.items() if name != "NextToken"))
+    if "NextToken" not in parameters or shard.listing[0] != asked:
+        shard.listing = asked, _found(fleet, shard, parameters)  # further pages are of this one listing
+    found = shard.listing[1]
     start = offset(parameters.get("NextToken"))
     answer: Answer = {
         "Metrics": [
@@ -56,6 +57,19 @@ OPERATIONS: dict[str, Callable[[Fleet, Call], Answer]] = {
     "GetMetricData": metric_data,
     "ListMetrics": list_metrics,
 }
+
+
+def _found(fleet: Fleet, shard: Shard, parameters: Mapping[str, Any]) -> list[Metric]:
+    now = fleet.now()
+    found = [
+        metric
+        for metric in fleet.metrics.all(shard, parameters.get("Namespace", ""))
+        if _meets(metric, parameters)
+    ]
+    if not parameters.get("RecentlyActive"):
+        return found
+    newest = [fleet.metrics.newest(shard, metric, now) for metric in found]
+    return [one for one, at in zip(found, newest, strict=True) if at is not None and at >= now - _RECENT]
 
 
 def _meets(metric: Metric, parameters: Mapping[str, Any]) -> bool:

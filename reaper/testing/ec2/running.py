@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -47,6 +48,7 @@ async def serve(fleet: Fleet, *, port: int = 0, latency: timedelta = timedelta(0
     """
     front = Front(fleet, latency_s=latency.total_seconds())
     application = web.Application(client_max_size=16 * 1024 * 1024)
+    application.router.add_get("/_counts", partial(_counts, fleet))
     application.router.add_route("*", "/{path:.*}", front.answer)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
@@ -58,3 +60,11 @@ async def serve(fleet: Fleet, *, port: int = 0, latency: timedelta = timedelta(0
     finally:
         front.close()
         await runner.cleanup()
+
+
+async def _counts(fleet: Fleet, _: web.Request) -> web.Response:
+    """Tell, and forget, how often each operation was asked for, and for how many metrics."""
+    told = {"calls": dict(fleet.counts), "metrics": fleet.metrics.asked}
+    fleet.counts.clear()
+    fleet.metrics.asked = 0
+    return web.json_response(told)

@@ -45,4 +45,5 @@ class Metrics:
             begins = floor(at, query.period)
             if start <= begins < end:
                 periods.setdefault(begins, []).append(value)
-        return [(begins, statistic(query.stat, periods[begins])) for begins in sorted(periods)]
+        order = tuple(sorted(periods))
+        return Points(order, tuple(statistic(query.stat, periods[begins]) for begins in order))

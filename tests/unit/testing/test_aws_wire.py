@@ -1,9 +1,11 @@
 """The Studio fake's protocols against botocore's own serializers and parsers, and what fits a model."""
 
+import io
 import subprocess
 import sys
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from botocore.parsers import create_parser
@@ -11,7 +13,7 @@ from botocore.serialize import create_serializer
 from hypothesis import given, strategies as st
 
 from reaper.testing import T0
-from reaper.testing.aws_wire import wire
+from reaper.testing.aws_wire import cbor, wire
 from reaper.testing.aws_wire.contract import contract
 
 PROTOCOLS = {
@@ -189,3 +191,72 @@ def test_the_testing_package_stays_cheap_and_its_studio_leaves_jupyter_to_the_se
         "assert not late & set(sys.modules), late & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+@given(
+    st.recursive(
+        st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=300),
+        lambda inner: st.lists(inner, max_size=30) | st.dictionaries(st.text(), inner, max_size=5),
+        max_leaves=40,
+    )
+)
+def test_cbor_is_read_as_botocore_s_parser_reads_it(value: Any) -> None:
+    body = cbor.encode(value)
+    parser: Any = create_parser("smithy-rpc-v2-cbor")
+    assert cbor.decode(body) == parser.parse_data_item(io.BufferedReader(io.BytesIO(body))) == value
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b"", {}),
+        (b"\xf9\x3c\x00", 1.0),  # half a float: what our own reader leaves to botocore's
+        (b"\x9f\x01\x02\xff", [1, 2]),  # an array without its length
+    ],
+)
+def test_cbor_that_clients_don_t_write_is_read_too(body: bytes, value: object) -> None:
+    assert cbor.decode(body) == value
+
+
+@pytest.mark.parametrize("body", [b"\xa1", b"\x63ab", b"\x01\x02", b"\xff"])
+def test_cbor_that_is_broken_is_refused(body: bytes) -> None:
+    with pytest.raises(wire.Malformed):
+        wire.decode(wire.CBOR, body, None)
+
+
+EC2_QUESTION: dict[str, Any] = {
+    "InstanceIds": ["i-1", "i-2"],
+    "Filters": [{"Name": "tag:Owner", "Values": ["ann", "b&b"]}, {"Name": "tag-key", "Values": ["x"]}],
+    "MaxResults": 5,
+    "DryRun": True,
+}
+
+
+def test_ec2_s_protocol_is_read_as_clients_write_it() -> None:
+    model = modelled("ec2", "DescribeInstances")
+    fields = create_serializer("ec2", False).serialize_to_request(EC2_QUESTION, model)["body"]
+    assert wire.decode(wire.EC2, urlencode(fields).encode(), model.input_shape) == EC2_QUESTION
+    tags = modelled("ec2", "CreateTags")
+    asked = {"Resources": ["i-1"], "Tags": [{"Key": "a", "Value": "b"}]}
+    fields = create_serializer("ec2", False).serialize_to_request(asked, tags)["body"]
+    assert wire.decode(wire.EC2, urlencode(fields).encode(), tags.input_shape) == asked
+
+
+def test_ec2_s_answers_and_errors_are_understood() -> None:
+    model = modelled("ec2", "DescribeSpotPriceHistory")
+    values = {
+        "SpotPriceHistory": [{"InstanceType": "g5.xlarge", "SpotPrice": "0.3", "Timestamp": T0}],
+        "NextToken": "<a&b>",
+    }
+    parser: Any = create_parser("ec2")
+    for answer, expected in (
+        (wire.answer(wire.EC2, model, values, "id-1"), values),
+        (
+            wire.error(wire.EC2, "AuthFailure", "<no>", 401, "id-1"),
+            {"Error": {"Code": "AuthFailure", "Message": "<no>"}},
+        ),
+    ):
+        response = {"body": answer.body, "headers": dict(answer.headers), "status_code": answer.status}
+        parsed = parser.parse(response, model.output_shape)
+        assert parsed.pop("ResponseMetadata")["RequestId"] == "id-1"
+        assert parsed == expected
