@@ -22,6 +22,7 @@ from reaper.clients.prices.pricelist import (
     spot_prices,
 )
 from reaper.clock import Clock
+from reaper.core.codec import instant_from_text, instant_to_text
 from reaper.errors import CollectError, SourceUnavailable
 
 __all__ = ["PriceAsker"]
@@ -82,6 +83,28 @@ class PriceAsker:
             f"prices can't be asked for ({shut.problem}): what is known of before, or shipped, is used with its date"
             for shut in self._shut.values()
         )
+
+    def memo(self) -> dict[str, object]:
+        """Give what did not open, as JSON: a `run --once` of cron need not find it out each time."""
+        return {
+            door: {
+                "problem": shut.problem,
+                "pause_s": shut.pause.total_seconds(),
+                "until": instant_to_text(shut.until),
+            }
+            for door, shut in self._shut.items()
+        }
+
+    def restore(self, memo: object, now: datetime) -> None:
+        """Take back what `memo` gave; what can't be read, or lies too far ahead, is tried at once."""
+        for door, kept in memo.items() if isinstance(memo, Mapping) else ():
+            try:
+                pause, until = timedelta(seconds=kept["pause_s"]), instant_from_text(kept["until"])
+                shut = _Shut(str(kept["problem"]), pause, until)
+            except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+                continue
+            if _FIRST_PAUSE <= pause <= _LONGEST_PAUSE and until - now <= pause:
+                self._shut[str(door)] = shut
 
     async def ask(self, seconds: float) -> None:
         """Ask for what is due, for so long at most; what was not reached is due the next time."""

@@ -23,8 +23,8 @@ _FIRST_WANT_S = 5.0
 _SOON = timedelta(seconds=15)
 """How soon it is looked again after a start, while others find out what they want."""
 _EARLY_LOOKS = 4
-_SHARE = 0.8
-"""How much of a look's deadline is spent on asking."""
+_SHARE, _LONGEST_S = 0.8, 20.0
+"""How much of a look's deadline is spent on asking, and how many seconds at most: a `run --once` waits for it."""
 
 
 class PricesSource:
@@ -57,9 +57,9 @@ class PricesSource:
         self._looks += 1
         if self._looks == 1:
             await self._book.wait_for_wants(min(_FIRST_WANT_S, look.deadline * (1 - _SHARE)))
-        await self._asker.ask(look.deadline * _SHARE)
+        await self._asker.ask(min(_LONGEST_S, look.deadline * _SHARE))
         now = self._clock.now()
-        memo = self._book.memo(now)
+        memo = {**self._book.memo(now), "shut": self._asker.memo()}
         news, self._kept = (None if memo == self._kept else memo), memo
         poll = Poll(id=look.poll_id, source=self.name, started_at=look.at, finished_at=now, complete=True)
         return Collected(poll=poll, memo=news, notes=self._asker.problems)
@@ -93,13 +93,16 @@ class PricesProvider:
         self._book = book
         self._clock = clock
         self._aws = Aws(aws)
-        self._source = PricesSource(book, PriceAsker(book, self._aws, clock), clock, interval)
+        self._asker = PriceAsker(book, self._aws, clock)
+        self._source = PricesSource(book, self._asker, clock, interval)
         self._restored = False
 
     async def discover(self, now: datetime, memos: Mapping[str, Mapping[str, object]]) -> Sources:
         """Give the one source; take back what was learnt before a restart."""
         if not self._restored:
-            self._book.restore(memos.get(_NAME, {}), now)
+            memo = memos.get(_NAME, {})
+            self._book.restore(memo, now)
+            self._asker.restore(memo.get("shut"), now)
             self._restored = True
         return Sources(sources=(self._source,))
 

@@ -172,6 +172,41 @@ async def test_a_throttling_storm_is_waited_out_longer_and_longer(server: AwsSer
     assert 5 <= rounds <= 12
 
 
+async def test_a_restart_leaves_alone_what_did_not_answer(server: AwsServer, desk: Desk) -> None:
+    """A `run --once` of cron would otherwise wait for it each time."""
+    server.refuse("ThrottlingException")
+    desk.book.price(G5)
+    await desk.ask()
+    asked, memo = len(server.asked), json.loads(json.dumps(desk.asker.memo()))
+    later = PriceAsker(desk.book, desk.aws, desk.clock)
+    later.restore(memo, desk.clock.now())
+    assert later.problems == desk.asker.problems
+    await later.ask(20)
+    assert len(server.asked) == asked
+    desk.clock.advance(timedelta(minutes=5))
+    await later.ask(20)
+    assert len(server.asked) > asked
+
+
+@pytest.mark.parametrize(
+    "memo",
+    [
+        None,
+        [],
+        {"pricing": None},
+        {"pricing": {"problem": "x", "pause_s": 300, "until": "soon"}},
+        {"pricing": {"problem": "x", "pause_s": 1e300, "until": "2026-03-02T09:01:00Z"}},
+        {"pricing": {"problem": "x", "pause_s": 300, "until": "2027-03-02T09:01:00Z"}},
+        {"pricing": {"problem": "x", "pause_s": 0, "until": "2026-03-02T09:00:00Z"}},
+    ],
+    ids=range(7),
+)
+def test_what_can_not_be_read_of_a_memo_shuts_nothing(memo: object) -> None:
+    asker = PriceAsker(PriceBook(FakeClock()), Aws(), FakeClock())
+    asker.restore(memo, T0)
+    assert asker.problems == ()
+
+
 async def test_where_nobody_answers_in_one_region_the_other_is_asked(server: AwsServer, desk: Desk) -> None:
     server.refuse("InternalErrorException", status=500)
     server.answer(listed(product(dimension("1.3"))))

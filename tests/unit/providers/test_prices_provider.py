@@ -29,6 +29,7 @@ class Asker(PriceAsker):
         self.said: tuple[str, ...] = ()
         self.seconds: list[float] = []
         self._books, self._at = book, clock
+        self._shut = {}
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -56,7 +57,7 @@ async def test_what_was_learnt_is_the_memo_once() -> None:
     desk.book.price(G5)
     desk.asker.answers = {G5: TOLD}
     first, second = await desk.source.collect(desk.look()), await desk.source.collect(desk.look())
-    assert first.memo == desk.book.memo(desk.clock.now())
+    assert first.memo == {**desk.book.memo(desk.clock.now()), "shut": {}}
     assert second.memo is None
     assert (first.poll.complete, first.poll.id, first.resources, first.notes) == (True, 7, (), ())
     assert desk.asker.seconds == [0.8, 0.8]
