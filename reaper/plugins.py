@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 UNDER_WAY: ContextVar[LedgerEntry | None] = ContextVar("under_way", default=None)
-"""While a source acts: the ledger's entry of that act, for what it leaves on the thing (the tag `reaper:last-action`)."""
+"""While a source acts: the ledger's entry of that act, for what it leaves on the thing (`reaper:last-action`)."""
 
 _GROUPS = ("reaper.providers", "reaper.policies", "reaper.notifiers", "reaper.journals")
 

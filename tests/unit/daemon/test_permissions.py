@@ -73,8 +73,8 @@ async def test_what_would_be_denied_is_said():
 @pytest.mark.parametrize(
     "source",
     [
-        lambda: FakeSource(),
-        lambda: Guarded(),
+        FakeSource,
+        Guarded,
         lambda: Guarded(answer=SourceUnavailable("no route")),
         lambda: Guarded(answer="too late", slow_s=99),
     ],

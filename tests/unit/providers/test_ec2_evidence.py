@@ -121,7 +121,7 @@ class TestPieces:
         for cut in cuts:
             at += cut * PERIOD
             looks.append(min(at, end) + minutes(1))
-        known = Known.begin(LAUNCH)
+        known, held = Known.begin(LAUNCH), None
         for now in [*looks, end + minutes(1)]:
             seen = [point for point in there if known.settled_at <= point.at <= now - PERIOD]
             known, held = fold(known, seen, now)
@@ -158,19 +158,19 @@ class TestWork:
 
     def test_chatter_is_no_work(self) -> None:
         """Story f11: 72 hours of an agent's chatter, 4 MB an hour, are 288 MB."""
-        chatter = {at: 4e6 / 12 for at in moments(LAUNCH, T0)}
+        chatter = dict.fromkeys(moments(LAUNCH, T0), 4000000.0 / 12)
         assert not any(point.active for point in busy_bytes([chatter], 5e6))
 
     def test_a_transfer_is_work_while_it_lasts(self) -> None:
         begun = T0 - HOUR
-        sent = {at: 3e5 for at in moments(LAUNCH, begun)}
-        sent |= {at: 30e6 for at in moments(begun, begun + 2 * PERIOD)}
-        sent |= {at: 3e5 for at in moments(begun + 2 * PERIOD, T0)}
+        sent = dict.fromkeys(moments(LAUNCH, begun), 300000.0)
+        sent |= dict.fromkeys(moments(begun, begun + 2 * PERIOD), 30000000.0)
+        sent |= dict.fromkeys(moments(begun + 2 * PERIOD, T0), 300000.0)
         active = [point.at for point in busy_bytes([sent], 5e6) if point.active]
         assert active == [begun, begun + PERIOD]
 
     def test_both_directions_are_added_up(self) -> None:
-        half = {at: 2.6e6 / 12 for at in moments(T0 - 2 * HOUR, T0)}
+        half = dict.fromkeys(moments(T0 - 2 * HOUR, T0), 2600000.0 / 12)
         assert not any(point.active for point in busy_bytes([half], 5e6))
         assert busy_bytes([half, half], 5e6)[-1] == Point(T0 - PERIOD, active=True)
 
