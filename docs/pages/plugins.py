@@ -69,8 +69,8 @@ def plugins_page() -> str:
 def _docstring(thing: Any) -> str:
     """Write a docstring of Google's sections as Markdown."""
     text = inspect.cleandoc(thing.__doc__ or "")
-    prose, _, rest = text.partition("\nAttributes:\n")
-    attributes, _, example = rest.partition("\nExample:\n")
+    said, _, example = text.partition("\nExample:\n")
+    prose, _, attributes = said.partition("\nAttributes:\n")
     rows: list[list[str]] = []
     for line in attributes.splitlines():
         if line.startswith("    ") and not line.startswith("     "):
@@ -78,4 +78,5 @@ def _docstring(thing: Any) -> str:
             rows.append([f"`{name}`", said])
         elif line.strip() and rows:
             rows[-1][1] += f" {line.strip()}"
-    return "\n".join([prose, "", *table(("parameter", "meaning"), rows), "", inspect.cleandoc(example)])
+    parameters = [*table(("parameter", "meaning"), rows), ""] if rows else []
+    return "\n".join([prose, "", *parameters, inspect.cleandoc(example)])

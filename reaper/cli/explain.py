@@ -172,13 +172,19 @@ def _findings(shown: Page, decision: Mapping[str, Any], now: datetime) -> None:
     ]
     rows = []
     for one in decision["findings"]:
-        # of an idle thing the detail is every signal with its value: they stand above
-        detail = f": {one['detail']}" if one["detail"] and one["reason"] not in _ALL_SIGNALS else ""
+        detail = f": {one['detail']}" if one["detail"] and not _stands_above(one, decision) else ""
         since = f" (since {ago(one['since'], now)})" if one["since"] else ""
         due = instant(one["due_at"])
         when = "-" if due is None else "now" if due <= now else brief(due - now)
         rows.append([one["policy"], one["verdict"], f"{one['reason_text']}{detail}{since}", when])
     shown.table(columns, rows, indent=2)
+
+
+def _stands_above(finding: Mapping[str, Any], decision: Mapping[str, Any]) -> bool:
+    """Tell whether a finding's detail is every signal of an idle thing with its value: the table above has them."""
+    values = {one["signal"]: one["value"] for one in decision["evidence"]}
+    said = "; ".join(f"{signal}: {values.get(signal)}" for signal in finding["evidence"])
+    return finding["reason"] in _ALL_SIGNALS and finding["detail"] == said
 
 
 def _vetoes(shown: Page, decision: Mapping[str, Any], now: datetime) -> None:

@@ -1,25 +1,23 @@
 """Policies: from tables of the file to what the core decides with, and back to TOML."""
 
-import datetime as dt
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 from reaper.config.catalog import suggest
 from reaper.config.kinds import NOTIFY, actions_of
 from reaper.config.model import MatchTable, PolicyTable, Settings
+from reaper.config.parameters import PolicyError, rule_parameters, with_defaults, written
 from reaper.config.values import duration_text
-from reaper.core.durations import parse_duration
 from reaper.core.ruleset import Match, Mode, PolicySpec, Rule, Step
 from reaper.errors import ConfigError
 
 __all__ = [
     "PolicyError",
     "build_policy",
+    "follows_idle_timeout",
     "preset_policies",
     "rule_parameters",
     "to_toml",
@@ -28,121 +26,7 @@ __all__ = [
 
 _RESERVED_TAGS = ("reaper:protect", "reaper:hold-until")
 _KEYS = tuple(PolicyTable.model_fields)
-
-
-class PolicyError(ConfigError):
-    """A policy can't be used."""
-
-    def __init__(self, message: str, *path: str | int) -> None:
-        super().__init__(message)
-        self.path = path
-        """Which key of the policy: `("steps", 0, "action")`; empty: the policy as a whole."""
-
-
-# Rules
-
-
-@cache
-def _factory(rule_name: str) -> Any:
-    """Load a rule's class, once: looking through every installed package takes 20 ms."""
-    from reaper.plugins import load
-
-    return load("reaper.policies", rule_name)
-
-
-def rule_parameters(rule_name: str, raw: Mapping[str, Any]) -> tuple[dict[str, Any], Rule]:
-    """Build a rule, and give its parameters as they are journaled: JSON values, durations in float seconds.
-
-    Which of the parameters are durations only the rule knows. So a text that reads as a duration is turned
-    into seconds where the rule built from the seconds is equal to the one built from the text; rules
-    are dataclasses, which compare by value.
-
-    Args:
-        rule_name: Entry point of `reaper.policies`.
-        raw: The parameters as a person wrote them, or with timedeltas that come from settings.
-
-    Raises:
-        PolicyError: There is no such rule, or a parameter can't be used; its path names the parameter if it is known.
-    """
-    for key, value in raw.items():
-        _refuse_unjournaled(value, key)
-    rule = _build(rule_name, raw)
-    for key, value in raw.items():
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if is_number and _reads_as_duration(rule, key, value):
-            raise PolicyError(
-                f"{value!r} has no unit: write it with a unit, such as 45s, 120m, 1h30m or 3d", key
-            )
-    params = {
-        key: value.total_seconds() if isinstance(value, timedelta) else value for key, value in raw.items()
-    }
-    for key, value in raw.items():
-        if isinstance(value, str) and (seconds := _seconds(value)) is not None:
-            params = _if_equal(rule_name, rule, params, {**params, key: seconds})
-    return params, rule
-
-
-def _build(rule_name: str, params: Mapping[str, Any]) -> Rule:
-    try:
-        factory = _factory(rule_name)
-    except ConfigError as error:
-        from reaper.plugins import names
-
-        known = names("reaper.policies")
-        if rule_name in known:
-            raise PolicyError(str(error), "rule") from None
-        near = suggest(rule_name, known)
-        hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(known)}"
-        raise PolicyError(f"there is no rule {rule_name!r}; {hint}", "rule") from None
-    try:
-        rule: Rule = factory.from_params(params)
-    except ConfigError as error:
-        message = str(error)
-        key = next((key for key in params if f"{key!r}" in message or f", {key}:" in message), None)
-        near = suggest(key, list(_KEYS)) if key is not None and "no parameter" in message else None
-        hint = f" (did you mean the policy's {near!r}?)" if near else ""
-        raise PolicyError(message + hint, *([] if key is None else [key])) from None
-    except (TypeError, ValueError, OverflowError) as error:
-        raise PolicyError(f"rule {rule_name!r} can't be built: {error}") from None
-    return rule
-
-
-def _refuse_unjournaled(value: object, key: str) -> None:
-    """Refuse what has no JSON form of its own: TOML's dates, and numbers that are none."""
-    if isinstance(value, (dt.date, dt.time)):
-        raise PolicyError(f"{value} is a TOML date or time: write it as text in quotes", key)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise PolicyError(f"{value} is no number that can be used", key)
-    if isinstance(value, Mapping):
-        for item in value.values():
-            _refuse_unjournaled(item, key)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _refuse_unjournaled(item, key)
-
-
-def _reads_as_duration(rule: Rule, key: str, seconds: float) -> bool:
-    """Tell whether a rule took a bare number for seconds: those of the journal are, those of a person have units."""
-    if hasattr(rule, key):
-        return isinstance(getattr(rule, key), timedelta)
-    return any(
-        isinstance(value := getattr(rule, name, None), timedelta) and value == timedelta(seconds=seconds)
-        for name in getattr(rule, "__dataclass_fields__", ())
-    )
-
-
-def _seconds(text: str) -> float | None:
-    try:
-        return parse_duration(text).total_seconds()
-    except ValueError:
-        return None
-
-
-def _if_equal(rule_name: str, rule: Rule, params: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return other if _factory(rule_name).from_params(other) == rule else params
-    except (ConfigError, TypeError, ValueError, OverflowError):
-        return params
+_ALL, _WHERE = "all", "where"
 
 
 # Policies
@@ -163,16 +47,19 @@ def build_policy(table: PolicyTable, settings: Settings, idle_timeout: timedelta
         possible = actions_of(table.kind)
     except ConfigError as error:
         raise PolicyError(str(error), "kind") from None
-    raw = dict(table.parameters)
-    if table.rule == "idle":
-        raw.setdefault("timeout", idle_timeout)
-        if table.kind == "jupyter.kernel" and settings.jupyter.busy_timeout is not None:
-            raw.setdefault("busy_timeout", settings.jupyter.busy_timeout)
-    params, rule = rule_parameters(table.rule, raw)
+    defaults = {"timeout": idle_timeout}
+    if table.kind == "jupyter.kernel" and settings.jupyter.busy_timeout is not None:
+        defaults["busy_timeout"] = settings.jupyter.busy_timeout
+    rule_name, raw = table.rule, with_defaults(table.rule, table.parameters, defaults)
+    if table.where is None:
+        params, rule = rule_parameters(rule_name, raw)
+    else:
+        params, rule = _where(table.where, rule_name, raw)
+        rule_name = _ALL
     return PolicySpec(
         name=table.name,
         kind=table.kind,
-        rule_name=table.rule,
+        rule_name=rule_name,
         rule=rule,
         params=params,
         match=_match(table.match),
@@ -181,6 +68,26 @@ def build_policy(table: PolicyTable, settings: Settings, idle_timeout: timedelta
         warn_before=settings.warn_before if table.warn_before is None else table.warn_before,
         minimum_age=table.minimum_age,
     )
+
+
+def follows_idle_timeout(table: PolicyTable) -> bool:
+    """Tell whether a policy's rule, or one within it, is `idle` without a timeout of its own. Pure."""
+    plain = with_defaults(table.rule, table.parameters, {})
+    return bool(with_defaults(table.rule, table.parameters, {"timeout": timedelta()}) != plain)
+
+
+def _where(expression: str, rule_name: str, raw: Mapping[str, Any]) -> tuple[dict[str, Any], Rule]:
+    """Put a policy's condition before its rule: both must be so."""
+    both = [{"rule": _WHERE, "expression": expression}, {"rule": rule_name, **raw}]
+    try:
+        return rule_parameters(_ALL, {"rules": both})
+    except PolicyError as error:
+        path = error.path
+        if path[:2] == ("rules", 0):
+            path = ("where",)
+        elif path[:2] == ("rules", 1):
+            path = path[2:]
+        raise PolicyError(str(error), *path) from None
 
 
 def preset_policies(
@@ -256,8 +163,7 @@ def _plain(policy: PolicySpec) -> dict[str, Any]:
     match = _match_table(policy.match)
     if match:
         plain["match"] = match
-    plain["rule"] = policy.rule_name
-    plain |= written_parameters(policy)
+    plain |= _rule_keys(policy)
     if len(policy.steps) == 1:
         plain["action"] = policy.action
     if policy.mode is Mode.DRY_RUN:
@@ -267,14 +173,21 @@ def _plain(policy: PolicySpec) -> dict[str, Any]:
     return plain
 
 
+def _rule_keys(policy: PolicySpec) -> dict[str, Any]:
+    """Give a policy's rule and parameters as keys of its table; a condition and a rule with the key `where`."""
+    params = written_parameters(policy)
+    rules = params.get("rules")
+    if policy.rule_name == _ALL and isinstance(rules, list) and len(rules) == len(("where", "rule")):
+        condition, inner = rules[0], dict(rules[1])
+        rule_name = inner.pop("rule")
+        if condition["rule"] == _WHERE and inner.keys().isdisjoint(_KEYS):
+            return {"where": condition["expression"], "rule": rule_name, **inner}
+    return {"rule": policy.rule_name, **params}
+
+
 def written_parameters(policy: PolicySpec) -> dict[str, Any]:
     """Give a policy's parameters as people write them: durations with units. Pure."""
-    return {
-        key: duration_text(timedelta(seconds=value))
-        if isinstance(value, float) and _reads_as_duration(policy.rule, key, value)
-        else value
-        for key, value in policy.params.items()
-    }
+    return written(policy.rule, policy.params)
 
 
 def _match_table(match: Match) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from reaper.config.model import Settings
-from reaper.config.policies import PolicyError, build_policy, preset_policies
+from reaper.config.policies import PolicyError, build_policy, follows_idle_timeout, preset_policies
 from reaper.config.presets import policy_tables
 from reaper.config.values import duration_text
 from reaper.core.durations import parse_duration
@@ -94,9 +94,7 @@ def check_override(settings: Settings, name: str, value: str) -> None:
     if name.replace("_", "-") != IDLE_TIMEOUT:
         raise ConfigError(f"{name!r} can't be set at run time; {IDLE_TIMEOUT} can")
     idle_timeout(settings, {IDLE_TIMEOUT: value})
-    if settings.policies and all(
-        table.rule != "idle" or "timeout" in table.parameters for table in settings.policies
-    ):
+    if settings.policies and not any(follows_idle_timeout(table) for table in settings.policies):
         raise ConfigError(
             f"{IDLE_TIMEOUT}: each policy in {settings.provenance.file} has a timeout of its own, so this would change "
             "nothing: change it there, or leave it out of the policies that are to follow this setting"

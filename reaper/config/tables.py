@@ -42,7 +42,11 @@ class PolicyTable(Section):
 
     name: str = Field(description="Unique", min_length=1, max_length=64)
     kind: str = Field(description="The kind of resource")
-    rule: str = Field(description="The rule: `idle`, `age`, or a plugin's")
+    rule: str = Field(
+        description="The rule: `idle`, `age`, `schedule`, `untagged`, `spend`, `deadline`, `where`; `all`, `any`, "
+        "`not` of others; or a plugin's"
+    )
+    where: str | None = Field(default=None, description="A condition in CEL that must hold besides the rule")
     match: MatchTable = Field(
         default_factory=lambda: MatchTable.model_validate({}),
         description="Which resources of that kind; all without it",

@@ -181,16 +181,21 @@ def what_would_change(decision: Decision, history: History) -> list[str]:
         else ""
     )
     if decision.verdict is Verdict.WAIT and decision.due_at:
-        lines.append(
-            f"without any activity it becomes due at {_to_the_second(decision.due_at)}{left}; any activity moves that"
-        )
+        due = f"becomes due at {_to_the_second(decision.due_at)}{left}"
+        rests = any(finding.evidence for finding in decision.findings)
+        lines.append(f"without any activity it {due}; any activity moves that" if rests else f"it {due}")
     if decision.verdict is Verdict.WAIT and decision.reason in (Reason.ACTIVE, Reason.BUSY_WITHOUT_WORK):
         names = ", ".join(run.signal for run in history.current() if run.activity.value == "active")
         lines.append(f"its timeout runs from the moment that {names or 'every signal'} turns idle")
     if decision.verdict is Verdict.UNKNOWN:
         lines.append("a complete look at every required signal; until then it is never reaped")
     if decision.verdict is Verdict.KEEP:
-        lines.append("a policy of its kind whose match includes it")
+        kept = next((one for one in decision.findings if one.verdict is Verdict.KEEP), None)
+        lines.append(
+            "a policy of its kind whose match includes it"
+            if kept is None
+            else f"that policy {kept.policy} no longer keeps it: {kept.detail or kept.reason.prose}"
+        )
     if decision.verdict is Verdict.REAP and not decision.vetoes:
         if decision.enforced:
             lines.append(f"it is reaped now ({decision.action}) if a fresh look agrees")

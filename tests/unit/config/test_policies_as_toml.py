@@ -1,5 +1,6 @@
 """Policies written as TOML load back equal."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -35,15 +36,65 @@ def _globs() -> st.SearchStrategy[tuple[str, ...]]:
     return st.lists(st.text(st.characters(codec="utf-8"), max_size=10), max_size=3).map(tuple)
 
 
+def _seconds() -> st.SearchStrategy[float]:
+    return _durations().map(timedelta.total_seconds)
+
+
+def _params(**params: st.SearchStrategy[object]) -> st.SearchStrategy[dict[str, object]]:
+    return st.fixed_dictionaries(
+        {key: value for key, value in params.items() if not key.endswith("_")}
+    ).flatmap(
+        lambda given: st.fixed_dictionaries(
+            {}, optional={key.removesuffix("_"): value for key, value in params.items() if key.endswith("_")}
+        ).map(lambda more: {**given, **more})
+    )
+
+
+_CRON = st.builds("{} {} * * {}".format, st.integers(0, 59), st.integers(0, 23), st.integers(0, 6))
+_PLAIN: dict[str, st.SearchStrategy[dict[str, object]]] = {
+    "idle": _params(timeout=_seconds(), busy_timeout_=_seconds()),
+    "age": _params(timeout=_seconds(), only_if_idle_=st.booleans(), idle_for_=_seconds()),
+    "deadline": _params(),
+    "spend": _params(limit=st.floats(0.01, 1e6) | st.integers(1, 10**6)),
+    "untagged": _params(timeout=_seconds(), tags_=st.lists(_names(), min_size=1, max_size=3)),
+    "where": _params(
+        expression=_names().map(lambda text: f"resource.name != {json.dumps(text, ensure_ascii=False)}")
+    ),
+    "schedule": _params(
+        off=_CRON | st.lists(_CRON, min_size=1, max_size=2),
+        on=_CRON,
+        zone_=st.sampled_from(["UTC", "Europe/Berlin"]),
+        holidays_=st.lists(st.dates().map(str), max_size=2),
+        only_if_idle_=st.booleans(),
+        idle_for_=_seconds(),
+    ),
+}
+
+
+def _table(name: str, params: dict[str, object]) -> dict[str, object]:
+    return {"rule": name, **params}
+
+
+def _combined(tables: st.SearchStrategy[dict[str, object]]) -> st.SearchStrategy[dict[str, object]]:
+    several = st.lists(tables, min_size=1, max_size=2)
+    one_of_several = st.builds(lambda rule, rules: {"rule": rule, "rules": rules}, _WORDS, several)
+    return one_of_several | tables.map(lambda table: {"rule": "not", "of": table})
+
+
+_WORDS = st.sampled_from(["all", "any"])
+_TABLES = st.recursive(
+    st.one_of(*[st.builds(_table, st.just(name), params) for name, params in _PLAIN.items()]),
+    _combined,
+    max_leaves=4,
+)
+"""Rules with their journaled parameters, within one another too."""
+
+
 @st.composite
 def _policies(draw: st.DrawFn) -> PolicySpec:
     kind = draw(st.sampled_from(sorted(KINDS)))
-    params: dict[str, object] = {"timeout": draw(_durations()).total_seconds()}
-    rule_name = draw(st.sampled_from(["idle", "age"]))
-    if rule_name == "age":
-        params["only_if_idle"] = draw(st.booleans())
-    elif draw(st.booleans()):
-        params["busy_timeout"] = draw(_durations()).total_seconds()
+    params = dict(draw(_TABLES))
+    rule_name = str(params.pop("rule"))
     attributes = st.dictionaries(
         _names().filter(lambda name: name not in {"scope", "name", "owner", "tags"}),
         _globs().filter(bool),
