@@ -169,6 +169,8 @@ class _Api:
         """Give what was saved: of the last `?since_s=SECONDS`, put together `?by=kind|policy|scope|owner`."""
         asked = dict(request.query)
         only_fields(asked, ("since_s", "by"))
+        if len(asked) < len(request.query):
+            raise Problem(HTTPStatus.BAD_REQUEST, "bad-request", "give since_s and by once each")
         since = asked.get("since_s")
         try:
             seconds_back = None if since is None else float(since)

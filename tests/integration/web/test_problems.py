@@ -120,6 +120,12 @@ class TestProblems:
             assert response.status == 404, path
             await problem(response)
 
+    @pytest.mark.parametrize("query", ["?since=30d", "?since_s=30d", "?since_s=1&since_s=2", "?since_s="])
+    async def test_a_report_is_of_a_number_of_seconds(self, client, query):
+        response = await client.get(f"/api/v1/report{query}")
+        assert response.status in (400, 422)
+        await problem(response)
+
     @pytest.mark.parametrize(
         "query", ["", "?resource=", "?resource=a&resource=b", "?resourc=a", "?resource=%00"]
     )

@@ -65,6 +65,14 @@ class TestRoutes:
         assert (await (await client.get("/api/v1/decisions/d1")).json())["decision"] == {"id": "d1"}
         assert (await (await client.get("/api/v1/plan")).json())["items"] == []
 
+    async def test_the_report_is_of_so_long_and_put_together(self, client, control):
+        assert (await (await client.get("/api/v1/report")).json())["rows"] == []
+        await client.get("/api/v1/report", params={"since_s": "86400", "by": "owner"})
+        assert [one.argument for one in control.requests("report")] == [
+            {"since_s": None, "by": None},
+            {"since_s": 86400.0, "by": "owner"},
+        ]
+
     async def test_a_plan_is_applied_as_it_was_given(self, client, control):
         control.resources.append(resource_row("dead", verdict="reap"))
         plan = await (await client.get("/api/v1/plan")).json()
