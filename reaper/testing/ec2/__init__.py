@@ -1,9 +1,10 @@
 """A fake of EC2 and of what goes with it, for tests of our own and of plugins, and for the benchmark.
 
-It speaks EC2's API, CloudWatch's and STS' over HTTP on loopback, for many accounts (by the access key, or the role
-that was assumed) and regions (by what the request was signed for). What is asked and what is answered is held
-against botocore's own service models: what AWS would not understand fails the test. It refuses what AWS
-refuses: a one-time spot instance can't be stopped, a protected one can't be terminated.
+It speaks the APIs of EC2, CloudWatch, STS, Pricing, SSM (GetParameter) and Organizations over HTTP on loopback,
+for many accounts (by the access key, or the role that was assumed) and regions (by what the request was signed
+for). What is asked and what is answered is held against botocore's own service models: what AWS would not
+understand fails the test. It refuses what AWS refuses: a one-time spot instance can't be stopped, a protected one
+can't be terminated.
 
     async with running_fleet(clock) as fleet:               # clock: FakeClock, or the machine's own
         for name, value in fleet.environment.items():       # AWS_ENDPOINT_URL, keys, region
@@ -16,10 +17,16 @@ refuses: a one-time spot instance can't be stopped, a protected one can't be ter
         fleet.throttle("GetMetricData", share=0.5)          # also slow, hang, drop, garble, html
         fleet.deny("StopInstances", resource=box.id)        # DryRun is denied too
         fleet.before("StopInstances", lambda: box.tags.update({"reaper:protect": ""}))
+        fleet.shard().parameters["/reaper/pause"] = "night"  # SSM
+        fleet.prices["g5.xlarge", "us-east-1"] = None       # nobody says
+        fleet.add_account("222222222222", role="reaper", external_id="secret")      # in the organization
         ...                                                 # a client
         assert fleet.calls("StopInstances") == [{"InstanceIds": [box.id], "DryRun": False}]
         assert fleet.instance(box.id).state == "stopping"   # "stopped" once the clock is half a minute on
         assert fleet.metrics.asked < 10                     # metrics that GetMetricData was asked for
+
+`Fleet.synthetic(accounts, regions, instances_per_shard, seed)` with `serve` holds very many instances; `python -m
+reaper.testing.ec2 --help` runs such a fleet as a process of its own.
 """
 
 from reaper.testing.aws_wire.faults import Request

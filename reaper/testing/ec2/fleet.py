@@ -45,6 +45,7 @@ class Fleet(Trouble):
             `running_fleet` fails with them at its end.
         metrics: CloudWatch; `metrics.asked` counts the metrics of GetMetricData, which is what costs.
         shards: What each account has in each region.
+        prices: Dollars an hour by type and region that shall be told instead of the usual; None: none.
         spot_prices: Dollars an hour by type and zone that shall be told instead of a third of the usual; None: none.
         accounts: By id.
         units: Organizational units, by id.
@@ -75,6 +76,7 @@ class Fleet(Trouble):
         self.metrics = Metrics(lag)
         self.page_cache = PageCache(cache_bytes)
         self.shards: dict[Place, Shard] = {}
+        self.prices: dict[tuple[str, str], float | None] = {}
         self.spot_prices: dict[tuple[str, str], float | None] = {}
         self.accounts: dict[str, Account] = {}
         self.units: dict[str, Unit] = {}
@@ -291,6 +293,15 @@ class Fleet(Trouble):
             instance.terminate(self.now(), "os")
         else:
             instance.stop(self.now(), "os")
+
+    def price(self, type_: str, region: str) -> float | None:
+        """Tell what an hour of a type costs on demand in a region; None: nobody says."""
+        if (type_, region) in self.prices:
+            return self.prices[type_, region]
+        kind = TYPES.get(type_)
+        if kind is None or kind.hourly is None:
+            return None
+        return kind.hourly if region.startswith("us-east") else round(kind.hourly * 1.12, 6)
 
     def spot_price(self, type_: str, zone: str, at: datetime) -> float | None:
         """Tell what an hour of a type cost in a zone at an instant; None: nobody says."""

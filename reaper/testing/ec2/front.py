@@ -7,7 +7,7 @@ from typing import Any
 from reaper.testing.aws_wire import wire
 from reaper.testing.aws_wire.faults import Fault, Request
 from reaper.testing.aws_wire.front import Call, Front as AwsFront
-from reaper.testing.ec2 import account_api, acts_api, instances_api, metrics_api, spot_api
+from reaper.testing.ec2 import account_api, acts_api, instances_api, metrics_api, pricing_api, spot_api
 from reaper.testing.ec2.fleet import Fleet
 
 __all__ = ["OPERATIONS", "Front"]
@@ -17,11 +17,15 @@ Operation = Callable[[Fleet, Call], dict[str, Any] | wire.Answer]
 OPERATIONS: dict[str, Mapping[str, Operation]] = {
     "ec2": {**instances_api.OPERATIONS, **acts_api.OPERATIONS, **spot_api.OPERATIONS},
     "cloudwatch": metrics_api.OPERATIONS,
-    "sts": account_api.OPERATIONS,
+    "sts": account_api.STS,
+    "organizations": account_api.ORGANIZATIONS,
+    "ssm": account_api.SSM,
+    "pricing": pricing_api.OPERATIONS,
+    "sagemaker": account_api.SAGEMAKER,
 }
 """What the fake can do, by botocore's name of the service."""
 
-_SIGNED_FOR = {"ec2": "ec2", "monitoring": "cloudwatch", "sts": "sts"}
+_SIGNED_FOR = {name: name for name in OPERATIONS if name != "cloudwatch"} | {"monitoring": "cloudwatch"}
 
 
 class Front(AwsFront):
