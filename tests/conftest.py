@@ -12,6 +12,8 @@ import structlog
 from _pytest.nodeid import NodeId
 from hypothesis import settings
 
+from tests.support.forked import fork_servers
+
 # Two cores shared by servers and kernels make single examples slow: no deadline.
 settings.register_profile("dev", max_examples=100, deadline=None)
 settings.register_profile("ci", max_examples=1000, deadline=None, print_blob=True)
@@ -81,7 +83,8 @@ def _own_session_environment() -> Iterator[None]:
         TemporaryDirectory(prefix="reaper-", ignore_cleanup_errors=True) as home,
     ):
         _isolate(monkeypatch, Path(home))
-        yield
+        with fork_servers():
+            yield
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 import pytest
@@ -23,6 +23,7 @@ from reaper.core.facts import Fact, LedgerEntry
 from reaper.journal.sqlite import SqliteJournal
 from reaper.plugins import LedgerQuery
 from tests.e2e.proxy import Gate, Seen
+from tests.support.forked import Process, start
 
 __all__ = ["Daemon", "Journal", "daemon_place", "until"]
 
@@ -58,7 +59,7 @@ class Daemon:
 
     folder: Path
     env: dict[str, str]
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     runs: int = 0
     _logs: list[Any] = field(default_factory=list)
 
@@ -74,20 +75,29 @@ class Daemon:
 
     def start(self, *, point: str | None = None, **env: str) -> None:
         """Start it; with a point it kills itself there, or is tuned (see `crashing.py`)."""
-        command = (
-            [sys.executable, "-m", "reaper"] if point is None else [sys.executable, str(_CRASHING), point]
+        program = ["-m", "reaper"] if point is None else [str(_CRASHING), point]
+        command = [sys.executable, *program, "run"]
+        self.process = start(
+            command, program="reaper", env={**self.env, **env}, cwd=self.folder, output=self._next_log()
         )
-        self.runs += 1
-        log = (self.folder / f"log-{self.runs}").open("wb")
-        self._logs.append(log)
+
+    def execute(self, **env: str) -> None:
+        """Start it as people do, interpreter and all: where it is the start that matters, or its signals."""
+        log = self._next_log()
         self.process = subprocess.Popen(
-            [*command, "run"],
+            [sys.executable, "-m", "reaper", "run"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env={**self.env, **env},
             cwd=self.folder,
         )
+
+    def _next_log(self) -> IO[bytes]:
+        self.runs += 1
+        log = (self.folder / f"log-{self.runs}").open("wb")
+        self._logs.append(log)
+        return log
 
     def kill(self) -> None:
         """End it on the spot."""
@@ -105,7 +115,7 @@ class Daemon:
         process = self.process
         assert process is not None
         await until(lambda: process.poll() is not None, f"the end of {self.log()[-2000:]}", deadline_s)
-        return process.returncode
+        return process.wait()
 
     async def reaching(self, gate: Gate) -> Seen:
         """Wait until it has sent a request that a gate holds; it must not end before."""

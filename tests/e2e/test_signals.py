@@ -84,7 +84,7 @@ async def test_the_second_signal_ends_it_at_once(server, one, two):
         ) as daemon,
     ):
         gate = proxy.hold("DELETE", "*")
-        daemon.start()
+        daemon.execute()
         await daemon.reaching(gate)
         daemon.signal(one)
         await daemon.logged("stopping")
@@ -123,7 +123,7 @@ async def test_sighup_takes_a_new_timeout_and_refuses_what_can_not_be_used(serve
         file = daemon.folder / "reaper.toml"
         file.write_text('idle_timeout = "1h"\n')
         with Systemd(daemon) as systemd:
-            daemon.start(REAPER_CONFIG=str(file), **systemd.env)
+            daemon.execute(REAPER_CONFIG=str(file), **systemd.env)
             await daemon.shows(kernel_id, verdict="wait")
             await systemd.told("READY=1")
             await systemd.told("STATUS=enforce: watching 1, next due in")
@@ -161,7 +161,7 @@ async def test_a_second_daemon_on_the_same_journal_is_refused():
         first = daemon.process
         assert first is not None
         try:
-            daemon.start()
+            daemon.execute()
             assert await daemon.ended() == 1
             assert f"{daemon.journal_path}" in daemon.log()
             assert str(first.pid) in daemon.log(), "the message names who holds it"
@@ -182,7 +182,7 @@ async def test_a_second_daemon_on_the_same_journal_is_refused():
 )
 async def test_a_configuration_that_can_not_be_used_ends_it_with_78(setting, says):
     async with daemon_place(**setting) as daemon:
-        daemon.start()
+        daemon.execute()
         assert await daemon.ended() == 78
         assert says in daemon.log()
         assert "Traceback" not in daemon.log()

@@ -1,17 +1,19 @@
 """Daemons for the stories: in this process as `reaper run` makes them, or `reaper run` itself."""
 
 import asyncio
-import contextlib
 import json
 import os
-import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryFile
+from typing import IO, Any, NamedTuple
+
+import aiohttp
 
 from reaper.cli.wiring import loaded
 from reaper.clock import Clock, SystemClock
@@ -28,6 +30,7 @@ from reaper.journal.sqlite import SqliteJournal
 from reaper.plugins import Journal, LedgerQuery
 from reaper.web import make_app, serve
 from tests.stories.waiting import PATIENCE_S
+from tests.support.forked import Process, start
 from tests.support.jupyter_server import JupyterServer
 
 __all__ = [
@@ -35,6 +38,7 @@ __all__ = [
     "Journaled",
     "MovableClock",
     "Reaper",
+    "asked",
     "command",
     "daemon_process",
     "environment",
@@ -190,48 +194,61 @@ async def reaper_in_process(
 
 
 @asynccontextmanager
-async def daemon_process(
-    environ: Mapping[str, str], log: Path, *argv: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
+async def daemon_process(environ: Mapping[str, str], log: Path, *argv: str) -> AsyncIterator[Process]:
     """Run `reaper run` (or another argv) as a process of its own; SIGTERM in the end.
 
     Args:
         environ: Its whole environment.
         log: Gets what it prints, added at the end.
-        argv: Instead of `reaper run`.
+        argv: Instead of `reaper run`, and executed: what a loader reads at a process's start comes too late for a fork.
     """
     with log.open("ab") as out:
-        process = await asyncio.create_subprocess_exec(
-            *(argv or (REAPER, "run")),
-            env=dict(environ),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-        )
+        process = _executed(environ, argv, out) if argv else _start(environ, ("run",), out)
     try:
         yield process
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(60):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+        process.terminate()
+        try:
+            await asyncio.to_thread(process.wait, 60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 async def command(environ: Mapping[str, str], *arguments: str) -> tuple[int, str]:
     """Run a `reaper` command to its end; give its exit status and what it printed on stdout."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        REAPER, *arguments, env=dict(environ), stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
-    )
-    async with asyncio.timeout(PATIENCE_S):
-        out, errors = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode() or errors.decode()
+    with TemporaryFile() as out, TemporaryFile() as errors:
+        process = _start(environ, arguments, out, errors)
+        try:
+            await asyncio.to_thread(process.wait, PATIENCE_S)
+        finally:
+            process.kill()
+            process.wait()
+        said = [file.read().decode() for file in (out, errors) if file.seek(0) == 0]
+        return process.wait(), said[0] or said[1]
+
+
+def _start(
+    environ: Mapping[str, str], arguments: Sequence[str], out: IO[bytes], errors: IO[bytes] | None = None
+) -> Process:
+    command = [sys.executable, REAPER, *arguments]
+    return start(command, program="reaper", env=environ, cwd=Path.cwd(), output=out, errors=errors)
+
+
+def _executed(environ: Mapping[str, str], argv: Sequence[str], out: IO[bytes]) -> Process:
+    return subprocess.Popen(argv, env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+
+async def asked(environ: Mapping[str, str], what: str) -> dict[str, Any]:
+    """Ask a daemon's API, as a command does, but without a process for it; empty where there is none yet."""
+    connector = aiohttp.UnixConnector(environ["REAPER_LISTEN"].removeprefix("unix:"))
+    async with aiohttp.ClientSession("http://localhost", connector=connector) as session:
+        try:
+            async with session.get(f"/api/v1/{what}") as response:
+                found: dict[str, Any] = await response.json() if response.status == 200 else {}
+                return found
+        except aiohttp.ClientConnectorError:
+            return {}
 
 
 async def status_of(environ: Mapping[str, str]) -> dict[str, Any]:

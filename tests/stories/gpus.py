@@ -5,7 +5,6 @@ library path. Where device nodes are can't be configured, so that process is tol
 is: `ProcessTable.snapshot`, which takes the directory as an argument (`gpu_daemon.py`).
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.stories.accounts import Account, ended, kernel_process, lives
-from tests.stories.daemons import command, daemon_process, environment, journaled, status_of
+from tests.stories.daemons import asked, daemon_process, environment, journaled, status_of
 from tests.stories.waiting import PATIENCE_S, patiently, utc_now
 from tests.support.jupyter_server import JupyterServer, running_jupyter_async
 
@@ -86,14 +85,15 @@ async def play_gpus(folder: Path, home: Path) -> Gpus:
             "gpu 2 90\n"
             f"work 2 {trainer.pid} 90\nhold 2 {trainer.pid}\nhold 2 {holder.pid}\n"
         )
-        environ = environment(home, server) | {
+        environ = environment(home, server)
+        stub = {
             "NVML_STUB": str(world),
             "LD_LIBRARY_PATH": str(library),
             "PYTHONPATH": os.pathsep.join(sys.path),
             "STORY_DEVICES": str(devices),
         }
         await stack.enter_async_context(
-            daemon_process(environ, home / "log", sys.executable, str(DAEMON), "run")
+            daemon_process(environ | stub, home / "log", sys.executable, str(DAEMON), "run")
         )
         await _watch(play, server, environ, due)
         await _conclude(play, server, environ, home)
@@ -106,7 +106,7 @@ async def _watch(play: Gpus, server: JupyterServer, environ: dict[str, str], due
 
     async def done() -> bool:
         nonlocal polls_when_due
-        polls = (await status_of(environ)).get("polls", 0)
+        polls = (await asked(environ, "status")).get("polls", 0)
         if polls_when_due is None:
             polls_when_due = polls if utc_now() > due else None
             return False
@@ -128,9 +128,8 @@ async def _conclude(play: Gpus, server: JupyterServer, environ: dict[str, str], 
         if not account.listed:
             await ended(account.process)
         account.lived = lives(account.process)
-        code, text = await command(environ, "explain", account.id, "--output", "json")
-        if code == 0:
-            account.explained = json.loads(text)
+        account.explained = await asked(environ, f"explain?resource={account.id}")
+        if account.explained:
             play.gpu[name] = _gpu(account.explained)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from tests.stories.accounts import Account, Accountant, kernel_process, shells
-from tests.stories.daemons import command, daemon_process, environment, reaper_in_process, status_of
+from tests.stories.daemons import asked, command, daemon_process, environment, reaper_in_process, status_of
 from tests.stories.waiting import PATIENCE_S, patiently, true_within, write_for_ever
 from tests.support.jupyter_server import JupyterServer, running_jupyter_async
 
@@ -115,7 +115,7 @@ async def _see_the_hold(night: Night, resources: Any, other: dict[str, str]) -> 
         return sum(one["reason"] == "held" and bool(one["holds"]) for one in listed)
 
     async def both() -> bool:
-        document = await status_of(other)
+        document = await asked(other, "status")
         listed = document.get("resources", [])
         night.held_by_one, night.held_by_other = held(resources()), held(listed)
         night.notes = document.get("notes") or []

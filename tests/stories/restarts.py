@@ -156,7 +156,7 @@ async def _killed_in_the_act(play: Restarts, server: JupyterServer, home: Path) 
             async with asyncio.timeout(play.patience_s):
                 await proxy.asked_to_delete.wait()
             daemon.kill()
-            await daemon.wait()
+            daemon.wait()
         play.at_death = await journaled(home / "journal.db")
         assert not await _gone(play, "f15", server), "the request never left the proxy"
         proxy.holds_deletes = False

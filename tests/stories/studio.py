@@ -9,19 +9,16 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from reaper.core.facts import ActionState, LedgerEntry
 from reaper.errors import ReaperError
 from reaper.testing.studio import App, Studio, StudioServer, running_studio, running_studio_server
-from tests.stories.daemons import command, daemon_process, journaled
+from tests.stories.daemons import asked, command, daemon_process, journaled
 from tests.stories.studio_cast import Cast, prepare
 from tests.stories.waiting import patiently, utc_now
 
@@ -140,18 +137,6 @@ def studio_environment(home: Path, server: StudioServer, **settings: str) -> dic
     passed_on = ("PATH", "PYTHONPATH", "HOME", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
     kept = {name: os.environ[name] for name in passed_on if name in os.environ}
     return kept | server.environment | {f"REAPER_{name}": value for name, value in given.items()}
-
-
-async def asked(environ: Mapping[str, str], what: str) -> dict[str, Any]:
-    """Ask a daemon's API, as a command does, but without a process for it; empty where there is none yet."""
-    connector = aiohttp.UnixConnector(environ["REAPER_LISTEN"].removeprefix("unix:"))
-    async with aiohttp.ClientSession("http://localhost", connector=connector) as session:
-        try:
-            async with session.get(f"/api/v1/{what}") as response:
-                found: dict[str, Any] = await response.json() if response.status == 200 else {}
-                return found
-        except aiohttp.ClientConnectorError:
-            return {}
 
 
 async def play_classic(folder: Path, home: Path) -> Classic:

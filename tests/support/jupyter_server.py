@@ -32,6 +32,7 @@ import psutil
 import pytest
 import trustme
 
+from tests.support.forked import Process, start
 from tests.support.jupyter_person import JupyterServer, KernelChannel, wait_until
 
 __all__ = [
@@ -126,13 +127,12 @@ def running_jupyter(
         )  # also outside of pytest
         arguments = [f"--{name}={value}" for name, value in traits.items()]
         log = stack.enter_context(log_file.open("wb"))
-        process = subprocess.Popen(
+        process = start(
             [sys.executable, "-m", "jupyter_server", "--allow-root", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=places["root"],
+            program="jupyter_server",
             env=env,
+            cwd=places["root"],
+            output=log,
             start_new_session=True,
         )
         stack.callback(_stop, process)
@@ -200,7 +200,7 @@ def _certificate(directory: Path, ca_file: Path) -> dict[str, object]:
     return {"ServerApp.certfile": certificate_file, "ServerApp.keyfile": key_file}
 
 
-def _wait_for_start(process: subprocess.Popen[bytes], runtime_file: Path, log_file: Path) -> dict[str, Any]:
+def _wait_for_start(process: Process, runtime_file: Path, log_file: Path) -> dict[str, Any]:
     """Wait until the server answers; give its runtime file."""
     end = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < end and process.poll() is None:
@@ -232,7 +232,7 @@ def _answers(entry: Mapping[str, Any]) -> bool:
         return b" 200 " in connection.recv(64)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: Process) -> None:
     """Stop a server, and all that it started: it would ask each kernel to end and wait for it."""
     try:
         started = psutil.Process(process.pid).children(recursive=True)
