@@ -61,8 +61,8 @@ _CLOCK = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
 _NOT_THERE = frozenset({"OptInRequired", "RegionDisabledException"})
 """The account has not turned the region, or the service, on."""
 
-_AMBIGUOUS = "AuthFailure"
-"""EC2 says so of a key that it does not know, and in regions that the account has not turned on."""
+_AMBIGUOUS = frozenset({"AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException"})
+"""Services say so of a key that they do not know, and in regions that the account has not turned on."""
 
 _UNKNOWN_KEY = frozenset(
     {
@@ -83,9 +83,7 @@ _SAYINGS: Mapping[frozenset[str], str] = {
     _CLOCK: "AWS finds the request out of date ({}): this host's clock is wrong (see that its time is synchronized), "
     "or temporary credentials have ended",
     _NOT_THERE: "the account has not turned this region or service on ({}): turn it on, or leave the region out",
-    frozenset(
-        {_AMBIGUOUS}
-    ): "AWS does not know the credentials ({}): check AWS_* or the profile; or the account has "
+    _AMBIGUOUS: "AWS does not know the credentials ({}): check AWS_* or the profile; or the account has "
     "not turned this region on",
     _UNKNOWN_KEY: "AWS does not know the credentials ({}): check AWS_* or the profile",
     # AWS's message repeats the request, session token included.
@@ -162,7 +160,7 @@ def spoils_login(error: Exception, region: str, proven: Collection[str]) -> bool
             region that is not turned on.
     """
     code = _code(error)
-    if code == _AMBIGUOUS and proven and region not in proven:
+    if code in _AMBIGUOUS and proven and region not in proven:
         return False
     return code in _EXPIRED | _CLOCK | _UNKNOWN_KEY or type(error).__name__ in _NO_LOGIN
 

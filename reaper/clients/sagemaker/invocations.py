@@ -5,19 +5,14 @@ invokes has no datapoints at all (SageMaker Developer Guide, "Monitor with Cloud
 something where CloudWatch answered completely, and nothing of the last minutes, which it may not have counted yet.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from reaper.clients.aws import GET_METRIC_DATA, Aws
-from reaper.errors import SourceMalformed
+from reaper.clients.aws import Aws, Metric, Series, read_metrics
 
 __all__ = ["Variant", "Window", "last_invocations", "recent", "whole_past"]
-
-MOST_QUERIES = 500
-"""In one GetMetricData (CloudWatch API Reference)."""
 
 _AHEAD = timedelta(minutes=5)
 """How far ahead of our clock CloudWatch's may be."""
@@ -67,77 +62,22 @@ async def last_invocations(
     Raises:
         SourceUnavailable, SourceDenied, SourceMalformed: As `Aws.pages`.
     """
-    found: dict[Variant, datetime | str | None] = {}
-    for batch in _batches(list(variants)):
-        queries = [_query(number, variant, window.period) for number, variant in enumerate(batch)]
-        results = await aws.pages(
-            GET_METRIC_DATA,
-            region=region,
-            MetricDataQueries=queries,
-            StartTime=window.start,
-            EndTime=window.end,
-        )
-        series = _gather(results or ())
-        for number, variant in enumerate(batch):
-            found[variant] = _last(series.get(f"v{number}"), window.period)
-    return found
+    wanted = {variant: _metric(variant) for variant in variants}
+    answers = await read_metrics(
+        aws, region, wanted, start=window.start, end=window.end, period=window.period
+    )
+    return {variant: _last(series, window.period) for variant, series in answers.items()}
 
 
-@dataclass(slots=True)
-class _Series:
-    status: str = ""
-    points: list[tuple[datetime, float]] = field(default_factory=list)
+def _metric(variant: Variant) -> Metric:
+    dimensions = (("EndpointName", variant.endpoint), ("VariantName", variant.name))
+    return Metric("AWS/SageMaker", "Invocations", dimensions, "Sum")
 
 
-def _batches(variants: Sequence[Variant]) -> Iterator[Sequence[Variant]]:
-    for start in range(0, len(variants), MOST_QUERIES):
-        yield variants[start : start + MOST_QUERIES]
-
-
-def _query(number: int, variant: Variant, period: timedelta) -> dict[str, Any]:
-    metric = {
-        "Namespace": "AWS/SageMaker",
-        "MetricName": "Invocations",
-        "Dimensions": [
-            {"Name": "EndpointName", "Value": variant.endpoint},
-            {"Name": "VariantName", "Value": variant.name},
-        ],
-    }
-    return {
-        "Id": f"v{number}",
-        "MetricStat": {"Metric": metric, "Period": int(period.total_seconds()), "Stat": "Sum"},
-    }
-
-
-def _gather(results: Iterable[object]) -> dict[str, _Series]:
-    """Join what several pages say of one query; the last page's status is that of all."""
-    found: dict[str, _Series] = {}
-    for result in results:
-        if not isinstance(result, Mapping) or not isinstance(result.get("Id"), str):
-            raise SourceMalformed("GetMetricData: a result names no query")
-        series = found.setdefault(result["Id"], _Series())
-        series.status = str(result.get("StatusCode", ""))
-        series.points += _points(result)
-    return found
-
-
-def _points(result: Mapping[str, Any]) -> list[tuple[datetime, float]]:
-    try:
-        pairs = list(zip(result.get("Timestamps") or (), result.get("Values") or (), strict=True))
-        points = [(at.astimezone(UTC), float(value)) for at, value in pairs]
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise SourceMalformed(f"GetMetricData: can't be read: {error}") from error
-    if not all(math.isfinite(value) and value >= 0 for _, value in points):
-        raise SourceMalformed("GetMetricData: a number of invocations is none")
-    return points
-
-
-def _last(series: _Series | None, period: timedelta) -> datetime | str | None:
-    if series is None:
-        return "CloudWatch's answer lacks this variant"
-    if series.status != "Complete":
-        return f"CloudWatch's answer is not complete ({series.status or 'no StatusCode'})"
-    return max((at + period for at, value in series.points if value > 0), default=None)
+def _last(series: Series | str, period: timedelta) -> datetime | str | None:
+    if isinstance(series, str):
+        return series
+    return max((at + period for at, value in series.items() if value > 0), default=None)
 
 
 def _hour(at: datetime) -> datetime:
