@@ -124,18 +124,20 @@ class PriceBook:
         ]
 
     def learn(self, keys: Iterable[PriceKey], prices: Mapping[PriceKey, Price], now: datetime) -> None:
-        """Keep what AWS answered of what it was asked about; where it names no price (any more), that it was asked."""
-        for key in keys:
+        """Keep what AWS answered; of what it was asked about and names no price (any more), that it was asked."""
+        for key in {*keys, *prices}:
             before = self._learnt.get(key)
             price = prices.get(key) or (None if before is None else before.price)
             self._learnt[key] = Learnt(price=price, asked_at=now)
 
     def memo(self, now: datetime) -> dict[str, object]:
         """Give what was learnt, as JSON, for the next start; forget what nobody has wanted for a week."""
-        for key, wanted_at in list(self._wanted.items()):
-            if now - wanted_at > _FORGET_AFTER:
-                del self._wanted[key]
-                self._learnt.pop(key, None)
+        self._wanted = {key: at for key, at in self._wanted.items() if now - at <= _FORGET_AFTER}
+        self._learnt = {
+            key: learnt
+            for key, learnt in self._learnt.items()
+            if now - self._wanted.get(key, learnt.asked_at) <= _FORGET_AFTER
+        }
         return {"prices": [_kept(key, learnt) for key, learnt in self._learnt.items()]}
 
     def restore(self, memo: Mapping[str, object], now: datetime) -> None:

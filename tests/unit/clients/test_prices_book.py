@@ -146,6 +146,8 @@ def test_what_nobody_wants_for_a_week_is_forgotten() -> None:
     known = book(asks=True, clock=clock)
     known.price(G5)
     known.learn([G5], {G5: TOLD}, clock.now())
+    clock.advance(timedelta(days=1))
+    assert known.price(G5) == TOLD
     assert known.memo(clock.advance(timedelta(days=7)))["prices"] != []
     assert known.memo(clock.advance(timedelta(seconds=1)))["prices"] == []
     assert known.due(clock.now()) == []
