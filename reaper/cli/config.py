@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from reaper.cli.app import EXIT_CONFIG, Group, new_app
-from reaper.cli.output import Column, Format, OutputOption, Page, clean, emit, emit_json
+from reaper.cli.output import Column, Format, OutputOption, Page, emit, emit_json
 
 __all__ = ["app", "local_settings", "policies_toml", "settings_page"]
 
@@ -163,6 +163,8 @@ def policies_toml(document: Mapping[str, Any]) -> str:
         match = _match(policy["match"])
         if match:
             lines.append(f"match = {_toml(match)}")
+        if policy.get("where") is not None:
+            lines.append(f"where = {_toml(policy['where'])}")
         lines.append(f"rule = {_toml(policy['rule'])}")
         lines += [f"{_key(key)} = {_toml(value)}" for key, value in policy["parameters"].items()]
         steps = policy["steps"]
@@ -186,14 +188,20 @@ def _match(match: Mapping[str, Any]) -> dict[str, Any]:
     return {**table, **(match.get("attributes") or {})}
 
 
-def _toml(value: Any) -> str:
+def _toml(value: Any, indent: str = "") -> str:
+    """Write a value; tables in a list have a line each."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+        inside = [f"{_key(key)} = {_toml(item, indent)}" for key, item in value.items()]
+        return "{ " + ", ".join(inside) + " }"
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        inside = [f"\n{indent}  {_toml(item, indent + '  ')}," for item in value]
+        return "[" + "".join(inside) + f"\n{indent}]"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, (bool, int, float)):
         return json.dumps(value)
-    return json.dumps(clean(str(value)), ensure_ascii=False)
+    written = json.dumps(str(value), ensure_ascii=False)
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in written)
 
 
 def _key(key: str) -> str:

@@ -11,7 +11,7 @@ from reaper import __version__
 from reaper.config.catalog import SettingInfo, settings as all_settings
 from reaper.config.kinds import served
 from reaper.config.model import Settings
-from reaper.config.policies import to_toml, written_parameters
+from reaper.config.policies import rule_keys, to_toml
 from reaper.config.rules import build_ruleset, idle_timeout as timeout_in_force, policies
 from reaper.config.values import MASK, duration_text, safe_address, safe_url
 from reaper.core.codec import instant_to_text, to_json
@@ -93,12 +93,15 @@ def safe_state(state: str) -> str:
 
 
 def _policy(policy: PolicySpec, ruleset: Ruleset) -> dict[str, Any]:
+    parameters = rule_keys(policy)
+    where, rule = parameters.pop("where", None), parameters.pop("rule")
     return {
         "name": policy.name,
         "kind": policy.kind,
         "match": to_json(policy.match),
-        "rule": policy.rule_name,
-        "parameters": written_parameters(policy),
+        "where": where,
+        "rule": rule,
+        "parameters": parameters,
         "steps": [{"action": step.action, "after": duration_text(step.after)} for step in policy.steps],
         "mode": policy.mode.value,
         "enforced": ruleset.enforced(policy),

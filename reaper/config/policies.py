@@ -19,9 +19,9 @@ __all__ = [
     "build_policy",
     "follows_idle_timeout",
     "preset_policies",
+    "rule_keys",
     "rule_parameters",
     "to_toml",
-    "written_parameters",
 ]
 
 _RESERVED_TAGS = ("reaper:protect", "reaper:hold-until")
@@ -163,7 +163,7 @@ def _plain(policy: PolicySpec) -> dict[str, Any]:
     match = _match_table(policy.match)
     if match:
         plain["match"] = match
-    plain |= _rule_keys(policy)
+    plain |= rule_keys(policy)
     if len(policy.steps) == 1:
         plain["action"] = policy.action
     if policy.mode is Mode.DRY_RUN:
@@ -173,9 +173,12 @@ def _plain(policy: PolicySpec) -> dict[str, Any]:
     return plain
 
 
-def _rule_keys(policy: PolicySpec) -> dict[str, Any]:
-    """Give a policy's rule and parameters as keys of its table; a condition and a rule with the key `where`."""
-    params = written_parameters(policy)
+def rule_keys(policy: PolicySpec) -> dict[str, Any]:
+    """Give a policy's rule and parameters as keys of its table, as people write them. Pure.
+
+    Durations have units, and an `all` of a condition and a rule is that rule with the key `where`.
+    """
+    params = written(policy.rule, policy.params)
     rules = params.get("rules")
     if policy.rule_name == _ALL and isinstance(rules, list) and len(rules) == len(("where", "rule")):
         condition, inner = rules[0], dict(rules[1])
@@ -183,11 +186,6 @@ def _rule_keys(policy: PolicySpec) -> dict[str, Any]:
         if condition["rule"] == _WHERE and inner.keys().isdisjoint(_KEYS):
             return {"where": condition["expression"], "rule": rule_name, **inner}
     return {"rule": policy.rule_name, **params}
-
-
-def written_parameters(policy: PolicySpec) -> dict[str, Any]:
-    """Give a policy's parameters as people write them: durations with units. Pure."""
-    return written(policy.rule, policy.params)
 
 
 def _match_table(match: Match) -> dict[str, Any]:
@@ -201,9 +199,14 @@ def _match_table(match: Match) -> dict[str, Any]:
     return table | {name: list(globs) for name, globs in match.attributes.items()}
 
 
-def _toml(value: Any) -> str:
+def _toml(value: Any, indent: str = "") -> str:
+    """Write a value; tables in a list have a line each."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+        inside = [f"{_toml_key(key)} = {_toml(item, indent)}" for key, item in value.items()]
+        return "{ " + ", ".join(inside) + " }" if inside else "{}"
+    if isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+        inside = [f"\n{indent}  {_toml(item, indent + '  ')}," for item in value]
+        return "[" + "".join(inside) + f"\n{indent}]"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, (bool, int, float)):

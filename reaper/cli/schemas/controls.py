@@ -67,7 +67,10 @@ _POLICY = object_of(
         "warn_before": TEXT,
         "minimum_age": TEXT,
     },
-    optional={"served": said(FLAG, "false: this version does not look at that kind")},
+    optional={
+        "served": said(FLAG, "false: this version does not look at that kind"),
+        "where": said(or_null(TEXT), "a condition in CEL that must hold besides the rule"),
+    },
 )
 
 

@@ -65,6 +65,43 @@ def test_every_part_of_a_policy_is_written(reaper, no_daemon, tmp_path, monkeypa
     assert after.json["policies"] == before.json["policies"]
 
 
+CONDITIONS = """
+[[policies]]
+name = "nested"
+kind = "jupyter.kernel"
+rule = "any"
+rules = [
+  { rule = "idle", timeout = "2h" },
+  { rule = "not", of = { rule = "all", rules = [{ rule = "deadline" }, { rule = "age", timeout = "3d" }] } },
+]
+[[policies]]
+name = "conditional"
+kind = "jupyter.kernel"
+where = '''
+resource.name != "a\\u202e" // whose is it?
+&& resource.owner == null
+'''
+rule = "spend"
+limit = 2.5
+"""
+
+
+def test_conditions_and_rules_within_rules_are_written_as_they_were(reaper, no_daemon, tmp_path, monkeypatch):
+    path = tmp_path / "reaper.toml"
+    monkeypatch.setenv("REAPER_CONFIG", str(path))
+    path.write_text(CONDITIONS)
+    before = reaper("config", "show", "--local", "-o", "json")
+    assert before.status == 0, before.err
+    valid("config-show", before.json)
+    nested, conditional = before.json["policies"]
+    assert conditional["where"].count("\n") == 2
+    assert nested["where"] is None
+    written = reaper("config", "show", "--policies", "--local").out
+    assert '  { rule = "idle", timeout = "2h" },\n' in written
+    path.write_text(written)
+    assert reaper("config", "show", "--local", "-o", "json").json["policies"] == before.json["policies"]
+
+
 def test_check_names_everything_that_is_wrong_and_is_78(reaper, no_daemon, monkeypatch):
     monkeypatch.setenv("REAPER_IDLE_TIMEOUT", "90")
     monkeypatch.setenv("REAPER_MODUS", "enforce")

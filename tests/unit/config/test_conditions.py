@@ -108,6 +108,14 @@ def test_durations_within_are_printed_with_units(given: Given) -> None:
     assert shown["parameters"]["rules"][1]["rules"][0] == {"rule": "idle", "timeout": "1h30m"}
 
 
+def test_where_is_shown_beside_the_rule(given: Given) -> None:
+    [shown] = show(given.load(UNOWNED))["policies"]
+    assert (shown["where"], shown["rule"]) == ("resource.owner == null", "idle")
+    assert shown["parameters"] == {"timeout": "1h"}
+    [shown] = show(given.load(NESTED))["policies"]
+    assert (shown["where"], shown["rule"]) == (None, "any")
+
+
 @pytest.mark.parametrize("toml", EVERY)
 def test_they_survive_the_journal(given: Given, toml: str) -> None:
     ruleset = build_ruleset(given.load(toml))

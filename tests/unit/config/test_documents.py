@@ -92,7 +92,7 @@ def test_overrides_are_shown_over_the_configuration(given: Given) -> None:
 
 
 def test_policies_are_shown_with_what_holds(given: Given) -> None:
-    toml = '[[policies]]\nname = "p"\nkind = "ec2.instance"\nrule = "age"\ntimeout = "1d"\n'
+    toml = '[[policies]]\nname = "p"\nkind = "host"\nrule = "age"\ntimeout = "1d"\n'
     toml += 'action = "stop"\nmode = "enforce"'
     [policy] = show(given.load(toml))["policies"]
     assert policy["mode"] == "enforce"

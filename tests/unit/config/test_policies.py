@@ -59,8 +59,12 @@ def test_the_policy_of_the_contract(given: Given) -> None:
         Step(action="stop", after=timedelta(minutes=10)),
         Step(action="terminate", after=timedelta(days=14)),
     )
-    assert given.warnings() == [
-        "FILE:3: policy 'forgotten-gpus', kind: this version does not look at ec2.instance: the policy does nothing"
+
+
+def test_a_kind_that_nobody_looks_at_is_said(given: Given) -> None:
+    toml = POLICY.replace("jupyter.kernel", "host") + 'action = "stop"\n'
+    assert given.warnings(toml) == [
+        "FILE:3: policy 'p', kind: this version does not look at host: the policy does nothing"
     ]
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +15,7 @@ from reaper.core.model import Obstacle, Stopped
 from reaper.core.plan import limited, plan
 from reaper.core.ruleset import Budget, QuietHours, Ruleset, Step
 from reaper.core.verdict import Finding, Reason, Verdict, Veto
+from reaper.plugins import build_rule
 from reaper.testing import (
     T0,
     Scene,
@@ -30,6 +31,7 @@ from reaper.testing import (
     seconds,
     unknown,
 )
+from reaper.testing.scene import ResourceFields
 
 OVERDUE = idle(T0 - hours(3))
 
@@ -39,14 +41,13 @@ class Always:
     """A rule that says what it is told to."""
 
     verdict: Verdict
-    reason: Reason = Reason.RULE_FAILED
     timeout: timedelta = timedelta(hours=2)
 
     def evaluate(self, history: History, now: datetime, policy: str) -> Finding:
-        if self.reason is Reason.RULE_FAILED:
+        if self.verdict is Verdict.UNKNOWN:
             msg = "a rule that raises"
             raise LookupError(msg)
-        return Finding(policy=policy, verdict=self.verdict, reason=self.reason)
+        return Finding(policy=policy, verdict=self.verdict, reason=Reason.ACTIVE)
 
 
 def at(
@@ -193,31 +194,39 @@ def clock_jump() -> Decision:
     return at(T0, kernel().fact(ClockJumped(at=T0 - minutes(2), seconds=9 * 3600.0)), rules())
 
 
-RULES = {
-    "off_hours": Verdict.REAP,
-    "on_hours": Verdict.WAIT,
-    "started_off_hours": Verdict.WAIT,
-    "no_owner": Verdict.REAP,
-    "has_owner": Verdict.WAIT,
-    "spent": Verdict.REAP,
-    "not_spent": Verdict.WAIT,
-    "cost_unknown": Verdict.UNKNOWN,
-    "past_deadline": Verdict.REAP,
-    "before_deadline": Verdict.WAIT,
-    "no_deadline": Verdict.WAIT,
-    "deadline_unreadable": Verdict.UNKNOWN,
-    "condition_true": Verdict.REAP,
-    "condition_false": Verdict.WAIT,
-    "condition_failed": Verdict.KEEP,
-    "negated": Verdict.REAP,
-    "negated_due": Verdict.WAIT,
+OFF_SINCE_EIGHT: dict[str, Any] = {"off": "0 8 * * *", "on": "0 20 * * *", "only_if_idle": False}
+FALSE, TRUE = ({"rule": "where", "expression": f"resource.age {sign} 1.0"} for sign in "<>")
+
+
+def by(rule: str, fields: ResourceFields | None = None, **params) -> Decision:
+    """Decide what was started two days ago, at nine o'clock on a Monday, by another rule than `idle`."""
+    return overdue(rules(policy(rule=build_rule(rule, params))), **(fields or {}))
+
+
+def deadline(at: str | None) -> Decision:
+    return by("deadline", {} if at is None else {"tags": {"reaper:deadline": at}})
+
+
+RULES: dict[str, tuple[Verdict, Callable[[], Decision]]] = {
+    "off_hours": (Verdict.REAP, lambda: by("schedule", **OFF_SINCE_EIGHT)),
+    "on_hours": (Verdict.WAIT, lambda: by("schedule", **{**OFF_SINCE_EIGHT, "off": "0 19 * * *"})),
+    "started_off_hours": (Verdict.WAIT, lambda: by("schedule", off="0 8 28 2 *", on="0 8 1 6 *")),
+    "no_owner": (Verdict.REAP, lambda: by("untagged", timeout="1h")),
+    "has_owner": (Verdict.WAIT, lambda: by("untagged", {"owner": "ada"}, timeout="1h")),
+    "spent": (Verdict.REAP, lambda: by("spend", {"hourly_cost": 1.0}, limit=48)),
+    "not_spent": (Verdict.WAIT, lambda: by("spend", {"hourly_cost": 1.0}, limit=49)),
+    "cost_unknown": (Verdict.UNKNOWN, lambda: by("spend", limit=1)),
+    "past_deadline": (Verdict.REAP, lambda: deadline("2026-03-02T09:00:00Z")),
+    "before_deadline": (Verdict.WAIT, lambda: deadline("2026-03-02T09:00:01Z")),
+    "no_deadline": (Verdict.WAIT, lambda: deadline(None)),
+    "deadline_unreadable": (Verdict.UNKNOWN, lambda: deadline("at nine")),
+    "condition_true": (Verdict.REAP, lambda: by("all", rules=[TRUE])),
+    "condition_false": (Verdict.WAIT, lambda: by("any", rules=[FALSE])),
+    "condition_failed": (Verdict.KEEP, lambda: by("where", expression="resource.tags.Owner == 'ada'")),
+    "negated": (Verdict.REAP, lambda: by("not", of=FALSE)),
+    "negated_due": (Verdict.WAIT, lambda: by("not", of=TRUE)),
 }
 """What rules beside `idle` and `age` say, each with its verdict."""
-
-
-def told(code: str) -> Decision:
-    reason = next(one for one in Reason if one.value == code)
-    return overdue(rules(policy(rule=Always(verdict=RULES[code], reason=reason))))
 
 
 SITUATIONS: dict[str, Callable[[], Decision]] = {
@@ -237,7 +246,7 @@ SITUATIONS: dict[str, Callable[[], Decision]] = {
     "evidence_lost": evidence_lost,
     "source_failing": lambda: failing(seen=False),
     "rule_failed": lambda: overdue(rules(policy(rule=Always(verdict=Verdict.UNKNOWN)))),
-    **{code: partial(told, code) for code in RULES},
+    **{code: situation for code, (_, situation) in RULES.items()},
     "stopped": lambda: overdue(stopped=Stopped(at=T0 - hours(1), why="User initiated")),
     "ladder": lambda: climbed(hours(1), rules(policy(steps=(Step(action="stop"), Step(action="terminate"))))),
     "ladder_waits": lambda: climbed(hours(1)),
@@ -297,7 +306,7 @@ VERDICTS = {
     Verdict.UNKNOWN: {"no_evidence", "evidence_unknown", "evidence_lost", "source_failing", "rule_failed"},
 }
 TO_ACT = {"idle", "busy_timeout", "too_old", "dead", "ladder"}
-for _code, _verdict in RULES.items():
+for _code, (_verdict, _) in RULES.items():
     (TO_ACT if _verdict is Verdict.REAP else VERDICTS[_verdict]).add(_code)
 
 
