@@ -241,7 +241,7 @@ async def test_types_are_told_by_name_or_in_pages(fleet: Fleet, aws: Aws) -> Non
         "Name": "A10G",
         "Manufacturer": "NVIDIA",
         "Count": 4,
-        "MemoryInfo": {"SizeInMiB": 24_576},
+        "MemoryInfo": {"SizeInMiB": 22_888},
     }
     assert (gpu["HibernationSupported"], gpu["InstanceStorageInfo"]["TotalSizeInGB"]) == (False, 3800)
     assert (plain["VCpuInfo"]["DefaultVCpus"], plain["HibernationSupported"], "GpuInfo" in plain) == (

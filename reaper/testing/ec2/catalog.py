@@ -64,7 +64,7 @@ class InstanceType:
             "MemoryInfo": {"SizeInMiB": int(self.memory_gib * 1024)},
             "InstanceStorageSupported": self.store_gb > 0,
             "HibernationSupported": self.hibernation,
-            "BurstablePerformanceSupported": self.name.startswith("t"),
+            "BurstablePerformanceSupported": self.name.startswith(("t2", "t3", "t4g")),
             "DedicatedHostsSupported": True,
             "AutoRecoverySupported": self.store_gb == 0,
         }
@@ -103,7 +103,7 @@ class InstanceType:
 
 _GPUS = {
     "T4": ("T4", 16_384),
-    "A10G": ("A10G", 24_576),
+    "A10G": ("A10G", 22_888),
     "L4": ("L4", 22_888),
     "L40S": ("L40S", 45_776),
     "V100": ("V100", 16_384),
@@ -166,7 +166,7 @@ TYPES: dict[str, InstanceType] = {
         _gpu("p3.8xlarge", 32, 244, 4, "V100", 0, 12.24),
         _gpu("p4d.24xlarge", 96, 1152, 8, "A100", 8000, 32.7726),
         _gpu("p5.48xlarge", 192, 2048, 8, "H100", 30_400, 98.32),
-        InstanceType(name="trn1.2xlarge", vcpus=8, memory_gib=32, neuron=1, store_gb=475, hibernation=False),
+        InstanceType(name="trn1.2xlarge", vcpus=8, memory_gib=32, neuron=1, store_gb=474, hibernation=False),
         InstanceType(name="inf2.xlarge", vcpus=4, memory_gib=16, neuron=1, hibernation=False, hourly=0.7582),
     )
 }
