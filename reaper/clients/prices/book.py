@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from reaper.clients.prices.models import Price, PriceKey, key_of
+from reaper.clients.prices.models import PRICED_BY, Price, PriceKey, key_of
 from reaper.clients.prices.shipped import shipped
 from reaper.clock import Clock
 from reaper.core.codec import instant_from_text, instant_to_text
@@ -72,6 +72,9 @@ class PriceBook:
         self._source = source
         self._learnt: dict[PriceKey, Learnt] = {}
         self._wanted: dict[PriceKey, datetime] = {}
+        self._answers: dict[
+            tuple[object, ...], Price | None
+        ] = {}  # of many things alike the answer is made once
         self._news = asyncio.Event()
         self._accounts: dict[str, Aws] = {}
 
@@ -106,8 +109,16 @@ class PriceBook:
 
     def of(self, kind: str, scope: str, attributes: Mapping[str, object]) -> Price | None:
         """Give the price of a resource, by what its provider says of it (`key_of`)."""
-        key = key_of(kind, scope, attributes)
-        return None if key is None else self.price(key)
+        get = attributes.get
+        said = (kind, scope, *map(get, PRICED_BY))
+        try:
+            return self._answers[said]
+        except TypeError:  # a list or a table where a text should be: nothing has such a type
+            return None
+        except KeyError:
+            key = key_of(kind, scope, attributes)
+            price = self._answers[said] = None if key is None else self.price(key)
+            return price
 
     def priced(self, resource: Resource) -> Resource:
         """Give a resource with its hourly cost, and where that is known from as its attribute `price_source`."""
@@ -119,12 +130,14 @@ class PriceBook:
 
     def due(self, now: datetime) -> list[PriceKey]:
         """Give what is wanted and not known, or so old that it should be asked for again."""
+        self._answers.clear()  # what is asked again is wanted still
         return [
             key for key in self._wanted if (kept := self._learnt.get(key)) is None or _old(key, kept, now)
         ]
 
     def learn(self, keys: Iterable[PriceKey], prices: Mapping[PriceKey, Price], now: datetime) -> None:
         """Keep what AWS answered; of what it was asked about and names no price (any more), that it was asked."""
+        self._answers.clear()
         for key in {*keys, *prices}:
             before = self._learnt.get(key)
             price = prices.get(key) or (None if before is None else before.price)
@@ -142,6 +155,7 @@ class PriceBook:
 
     def restore(self, memo: Mapping[str, object], now: datetime) -> None:
         """Take back what `memo` gave; what can't be read is asked for anew."""
+        self._answers.clear()
         rows = memo.get("prices")
         for row in rows if isinstance(rows, list) else ():
             try:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
-__all__ = ["LINUX", "Price", "PriceKey", "key_of"]
+__all__ = ["LINUX", "PRICED_BY", "Price", "PriceKey", "key_of"]
+
+PRICED_BY = ("instance_type", "lifecycle", "availability_zone", "platform", "app_type")
+"""Attributes of a resource that decide its price, besides its kind and scope: `key_of` reads no others."""
 
 LINUX = "Linux/UNIX"
 """What EC2 calls it in `PlatformDetails` and in the product descriptions of spot prices."""

@@ -233,6 +233,32 @@ def test_a_resource_is_told_its_cost_and_where_it_is_known_from() -> None:
     assert book().priced(rare) == rare
 
 
+def test_an_answer_that_was_given_before_follows_what_is_learnt() -> None:
+    known = book(asks=True)
+    scope = "123456789012/us-east-1"
+    assert [known.of("ec2.instance", scope, EC2) for _ in range(2)] == [known.price(G5)] * 2
+    known.learn([G5], {G5: TOLD}, T0)
+    assert known.of("ec2.instance", scope, EC2) == TOLD
+    restored = book(asks=True)
+    assert restored.of("ec2.instance", scope, EC2) != TOLD
+    restored.restore(known.memo(T0), T0)
+    assert restored.of("ec2.instance", scope, EC2) == TOLD
+
+
+def test_what_is_asked_for_over_and_over_stays_wanted() -> None:
+    clock = FakeClock()
+    known = book(asks=True, clock=clock)
+    for _ in range(20):
+        known.of("ec2.instance", "123456789012/us-east-1", EC2)
+        assert known.due(clock.now()) == [G5]
+        known.memo(clock.advance(timedelta(days=1)))
+
+
+@pytest.mark.parametrize("odd", [["g5.xlarge"], {"g5.xlarge": 1}], ids=["list", "table"])
+def test_attributes_of_any_form_are_no_type(odd: object) -> None:
+    assert book().of("ec2.instance", "123456789012/us-east-1", {**EC2, "instance_type": odd}) is None
+
+
 def test_the_book_prices_resources() -> None:
     found = book().of("ec2.instance", "123456789012/us-east-1", EC2)
     assert found is not None
