@@ -126,12 +126,15 @@ def _policies(draw: st.DrawFn) -> PolicySpec:
 
 @hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @for_all(policies=st.lists(_policies(), max_size=3, unique_by=lambda policy: policy.name))
-def test_policies_written_as_toml_load_back_equal(
+def test_policies_written_as_toml_or_journaled_load_back_equal(
     tmp_path: Path, given: Given, policies: list[PolicySpec]
 ) -> None:
     back = _read_back(to_toml(policies, heading="two\nlines"), tmp_path)
     if policies:
         assert back == tuple(policies)
+    ruleset = Ruleset(policies=tuple(policies))
+    body = json.loads(json.dumps(ruleset.body()))
+    assert Ruleset.from_body(body, build_rule).policies == ruleset.policies
 
 
 @pytest.mark.parametrize(
