@@ -34,7 +34,7 @@ _DOCTYPE = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 
-_NAMESPACE = re.compile(r"\{(http://ec2\.amazonaws\.com/doc/[0-9-]+/)\}DescribeInstancesResponse")
+_NAMESPACE = re.compile(r"\{(http://ec2\.amazonaws\.com/doc/[0-9-]+/?)\}DescribeInstancesResponse")
 
 _FIELD, _ROW, _PART, _PAIR = "\ue000", "\ue001", "\ue002", "\ue003"
 """What separates fields, instances, items of a list, and a key from its value: characters of nobody's (Unicode's
