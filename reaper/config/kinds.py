@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from reaper.core.ruleset import NOTIFY
 from reaper.errors import ConfigError
 
-__all__ = ["KINDS", "NOTIFY", "actions_of", "families", "kinds", "served"]
+__all__ = ["FORCE", "KINDS", "NOTIFY", "actions_of", "families", "kinds", "served"]
 
 KINDS: dict[str, tuple[str, ...]] = {
     "jupyter.kernel": ("shutdown",),
@@ -19,6 +19,10 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 """Each kind with what can be done to it (product.md). A policy for one that this version does not look at is
 kept, with a warning."""
+
+
+FORCE = {"stop": 1, "hibernate": 1, "shutdown": 2, "delete": 2, "terminate": 2}
+"""How far an action goes: a ladder's later one must go further than the one before."""
 
 
 def kinds() -> dict[str, tuple[str, ...]]:

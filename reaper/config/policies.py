@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from reaper.config.catalog import suggest
-from reaper.config.kinds import NOTIFY, actions_of
+from reaper.config.kinds import FORCE, NOTIFY, actions_of
 from reaper.config.model import MatchTable, PolicyTable, Settings
 from reaper.config.parameters import PolicyError, rule_parameters, with_defaults, written
 from reaper.config.values import duration_text
@@ -124,10 +124,36 @@ def _steps(table: PolicyTable, possible: tuple[str, ...]) -> tuple[Step, ...]:
         action = step.action
         if action != NOTIFY:
             action = _action(action, table.kind, possible, "steps", index, "action")
-        if action in {earlier.action for earlier in steps}:
+        if action in {earlier.action for earlier in _up_to_here(steps, action)}:
             raise PolicyError(f"{action!r} is there already, in an earlier step", "steps", index, "action")
         steps.append(Step(action=action, after=step.after))
+        problem = _out_of_order(steps)
+        if problem is not None:
+            key, message = problem
+            raise PolicyError(message, "steps", index, key)
     return tuple(steps)
+
+
+def _up_to_here(steps: list[Step], action: str) -> list[Step]:
+    """Give the steps among which an action may be once: any act in the whole ladder, a notice before each act."""
+    if action != NOTIFY:
+        return steps
+    last = max((index for index, step in enumerate(steps) if step.action != NOTIFY), default=-1)
+    return steps[last + 1 :]
+
+
+def _out_of_order(steps: list[Step]) -> tuple[str, str] | None:
+    """Say which key of the last step can't be so, and why; None: it can."""
+    acts = [step for step in steps if step.action != NOTIFY]
+    if len(acts) < 2 or steps[-1].action == NOTIFY:  # noqa: PLR2004 - two acts have an order
+        return None
+    before, act = acts[-2], acts[-1]
+    if {act.action, before.action} <= FORCE.keys() and FORCE[act.action] <= FORCE[before.action]:
+        return "action", f"{act.action!r} can't follow {before.action!r}: what comes later must go further"
+    waits = steps[steps.index(before) + 1 :]
+    if not sum((step.after for step in waits), timedelta(0)):
+        return "after", f'says not how long after {before.action!r}: write a duration such as after = "14d"'
+    return None
 
 
 def _action(action: str | None, kind: str, possible: tuple[str, ...], *path: str | int) -> str:

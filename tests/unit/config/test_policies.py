@@ -61,6 +61,39 @@ def test_the_policy_of_the_contract(given: Given) -> None:
     )
 
 
+EC2 = POLICY.replace("jupyter.kernel", "ec2.instance")
+
+
+def _ladder(*steps: tuple[str, str]) -> str:
+    return EC2 + "".join(
+        f'[[policies.steps]]\naction = "{action}"\n' + (f'after = "{after}"\n' if after else "")
+        for action, after in steps
+    )
+
+
+def test_a_notice_may_come_before_each_act(given: Given) -> None:
+    policy = _only(
+        given.load(_ladder(("notify", ""), ("stop", "1h"), ("notify", "13d"), ("terminate", "1d")))
+    )
+    assert [policy.rung(number).action for number in (0, 1)] == ["stop", "terminate"]
+    assert [policy.rung(number).notice_gap for number in (0, 1)] == [timedelta(hours=1), timedelta(days=1)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "where", "message"),
+    [
+        ((("terminate", ""), ("stop", "1d")), "steps[2].action", "'stop' can't follow 'terminate'"),
+        ((("stop", ""), ("hibernate", "1d")), "steps[2].action", "what comes later must go further"),
+        ((("stop", ""), ("terminate", "")), "steps[2].after", "says not how long after 'stop'"),
+        ((("notify", ""), ("notify", "1h"), ("stop", "1h")), "steps[2].action", "'notify' is there already"),
+    ],
+)
+def test_a_ladder_goes_up(given: Given, steps: tuple[tuple[str, str], ...], where: str, message: str) -> None:
+    [(place, found)] = given.errors(_ladder(*steps))
+    assert place.endswith(f"policy 'p', {where}")
+    assert message in found
+
+
 def test_a_kind_that_nobody_looks_at_is_said(given: Given) -> None:
     toml = POLICY.replace("jupyter.kernel", "host") + 'action = "stop"\n'
     assert given.warnings(toml) == [
