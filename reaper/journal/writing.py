@@ -5,7 +5,7 @@ found without reading. After a failed write the mirror is thrown away and read a
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -24,7 +24,7 @@ from reaper.core.facts import (
     fact_to_json,
 )
 from reaper.core.history import Run
-from reaper.core.model import Poll, Resource, ResourceRef
+from reaper.core.model import Poll, Resource, ResourceKey, ResourceRef
 from reaper.journal.entry import Entry
 from reaper.journal.mirror import PRESENCE, Feed, Line, Mirror, Strand
 from reaper.journal.rows import activity_number, ago, body, decision_body, micros, resource_body, text_in
@@ -134,7 +134,7 @@ class Writer:
         touched = self._evidence(entry, mirror, rows)
         covered, also = _covered(entry, poll, feed, touched)
         for line in covered:
-            _close(line, entry, rows)
+            _close(line, entry.seen, seq, rows)
         self._strands(rows, mirror)
         if poll.targets is None:
             feed.whole_seq = seq
@@ -168,17 +168,19 @@ class Writer:
         """Note what was seen of each strand; gives the lives it was seen of, where a look was targeted."""
         seq, targeted = entry.seq, entry.poll is not None and entry.poll.targets is not None
         touched: list[Line] = []
+        known: ResourceRef | None = None  # signals of one life mostly come together: it is looked up once
+        line: Line
         for ref, signal in entry.extended:
-            if (line := mirror.line(ref)) is None:
-                raise _unknown(ref)
+            if ref is not known:
+                line, known = _alive(ref, mirror), ref
             strand = line.strands[signal]
             strand.mark = seq
             if targeted:
                 rows.extra.append((line.id, strand.nr))
                 touched.append(line)
         for ref, run in entry.opened:
-            if (line := mirror.line(ref)) is None:
-                raise _unknown(ref)
+            if ref is not known:
+                line, known = _alive(ref, mirror), ref
             _open(line, run, seq, rows)
             if targeted:
                 touched.append(line)
@@ -271,8 +273,12 @@ def _instants(entry: Entry) -> Iterable[int]:
         yield micros(one.at)
 
 
-def _unknown(ref: ResourceRef) -> RuntimeError:
-    return RuntimeError(f"evidence of {ref} (life {ref.incarnation}), which the journal never saw appear")
+def _alive(ref: ResourceRef, mirror: Mirror) -> Line:
+    line = mirror.line(ref)
+    if line is None:
+        msg = f"evidence of {ref} (life {ref.incarnation}), which the journal never saw appear"
+        raise RuntimeError(msg)
+    return line
 
 
 def _open(line: Line, run: Run, seq: int, rows: _Rows) -> None:
@@ -313,18 +319,24 @@ def _covered(entry: Entry, poll: Poll, feed: Feed, touched: list[Line]) -> tuple
     return [*covered.values(), *besides.values()], sorted(besides)
 
 
-def _close(line: Line, entry: Entry, rows: _Rows) -> None:
+def _close(line: Line, seen: Collection[ResourceKey], seq: int, rows: _Rows) -> None:
     """Close what a look was to see of a life and did not; open its presence again where that was closed."""
-    seq, presence = entry.seq, line.presence
-    if line.key in entry.seen:
+    presence = line.presence
+    if line.key in seen:
         presence.mark = seq
         if presence.last_seq is not None:
             _supersede(line, presence, seq, rows)
             rows.replaced.append((seq, 0, None, None, None, "", line.id, PRESENCE))
-    for strand in (presence, *line.strands.values()):
+    elif presence.mark != seq and presence.last_seq is None:
+        _last(line, presence, rows)
+    for strand in line.strands.values():
         if strand.mark != seq and strand.last_seq is None:
-            strand.last_seq = line.covered_seq
-            rows.closed.append((strand.last_seq, line.id, strand.nr))
+            _last(line, strand, rows)
+
+
+def _last(line: Line, strand: Strand, rows: _Rows) -> None:
+    strand.last_seq = line.covered_seq
+    rows.closed.append((strand.last_seq, line.id, strand.nr))
 
 
 def _slot(fact: Fact) -> tuple[str, bool]:

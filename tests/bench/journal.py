@@ -21,6 +21,7 @@ from reaper.core.facts import ConfigLoaded, Fact
 from reaper.core.model import Activity, Collected, Observation, Poll, Resource, ResourceRef
 from reaper.core.ruleset import Mode, PolicySpec, Ruleset, Step
 from reaper.core.world import World
+from reaper.daemon.memory import settle
 from reaper.journal import SqliteJournal
 from reaper.journal.rows import micros
 from reaper.policies.idle import IdleRule
@@ -158,6 +159,7 @@ def write_tick(ticks: int = 500) -> dict[str, object]:
 
 async def _write_tick(ticks: int) -> dict[str, object]:
     figures: dict[str, object] = {}
+    settle()  # the garbage collector runs as seldom as in the daemon
     fleets = {"": Fleet(), ", nothing changes": Fleet(share=0), ", all signals change": Fleet(worst=True)}
     for name, fleet in fleets.items():
         with _place() as path:
