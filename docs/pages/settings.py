@@ -109,7 +109,7 @@ def _row(info: SettingInfo) -> Row:
 def _presets() -> str:
     rows = []
     for name, preset in PRESETS.items():
-        touches = ", ".join(f"{table['kind']}: {table['action']}" for table in preset.tables)
+        touches = ", ".join(dict.fromkeys(f"{table['kind']}: {table['action']}" for table in preset.tables))
         rows.append((f"`{name}`", preset.meaning, touches or "not in this version"))
     return "\n".join(
         [

@@ -22,6 +22,11 @@ from reaper.providers.jupyter import JupyterOptions
 
 __all__ = ["loaded", "open_daemon", "silent_providers"]
 
+_EC2 = "ec2.instance"
+
+_LOOK_S, _FLEET_LOOK_S = 10.0, 60.0
+"""How long a look may take; more where a fleet is watched: 50,000 instances are 50 pages of half a second each."""
+
 
 def loaded(settings: Settings, clock: Clock) -> Loaded:
     """Make what the daemon takes from the settings.
@@ -43,10 +48,11 @@ def silent_providers(settings: Settings, clock: Clock) -> tuple[Provider, ...]:
 
 
 class _InForce:
-    """What is in force, as the rules were last built: for who reports this reaper to others."""
+    """What is in force, as the rules were last built: for who reports this reaper to others, or asks what it says."""
 
     def __init__(self, settings: Settings) -> None:
         self.idle_timeout = settings.idle_timeout
+        self.activity: Any = None
         self._mode = settings.mode.value
 
     def standing(self) -> Any:
@@ -96,6 +102,8 @@ def _setup(settings: Settings, in_force: _InForce) -> Setup:
     def rules(overrides: Mapping[str, str]) -> Ruleset:
         built = build_ruleset(settings, overrides)
         in_force.idle_timeout = idle_timeout(settings, overrides)
+        if in_force.activity is not None:
+            in_force.activity.heed(built)
         return built
 
     def check(name: str, value: str) -> None:
@@ -113,6 +121,7 @@ def _setup(settings: Settings, in_force: _InForce) -> Setup:
         retention=settings.retention,
         keep_terminals=settings.keep_terminals,
         show=document,
+        look_deadline=_FLEET_LOOK_S if _EC2 in _policy_kinds(settings) else _LOOK_S,
         switches=_switches(settings),
     )
 
@@ -133,11 +142,13 @@ def _switches(settings: Settings) -> tuple[Switch, ...]:
 
 
 def _providers(settings: Settings, clock: Clock, in_force: "_InForce | None") -> tuple[Provider, ...]:
-    found: list[Provider] = [load("reaper.providers", "jupyter")(_jupyter_options(settings), clock)]
+    found: list[Provider] = []
     watched = _policy_kinds(settings)
+    if settings.provenance.preset != "fleet" or any(kind.startswith("jupyter.") for kind in watched):
+        found.append(load("reaper.providers", "jupyter")(_jupyter_options(settings), clock))
     kinds = frozenset(kind for kind in watched if kind.startswith("sagemaker."))
     studio = settings.provenance.preset == "studio"
-    if not studio and not kinds:
+    if not studio and not kinds and _EC2 not in watched:
         return tuple(found)  # what only Jupyter knows costs nothing by itself
     prices = _price_book(settings, clock, watched)
     if studio:
@@ -146,6 +157,8 @@ def _providers(settings: Settings, clock: Clock, in_force: "_InForce | None") ->
         found.append(
             load("reaper.providers", "sagemaker")(_sagemaker_options(settings, kinds, prices), clock)
         )
+    if _EC2 in watched:
+        found.append(load("reaper.providers", "ec2")(_ec2_options(settings, in_force, prices), clock))
     if prices.asks:
         from reaper.clients.aws import AwsOptions
         from reaper.providers.prices import PricesProvider
@@ -159,7 +172,7 @@ def _price_book(settings: Settings, clock: Clock, watched: set[str]) -> Any:
     from reaper.clients.prices import PriceBook
 
     prices = settings.prices
-    asks = "ec2.instance" in watched
+    asks = _EC2 in watched
     return PriceBook(clock, overrides=prices.overrides, source=prices.source, asks=asks)
 
 
@@ -220,6 +233,17 @@ def _sagemaker_options(settings: Settings, kinds: frozenset[str], prices: Any) -
         thresholds=_thresholds(settings),
         prices=prices,
     )
+
+
+def _ec2_options(settings: Settings, in_force: "_InForce | None", prices: Any) -> Any:
+    from reaper.cli.fleets import Activity, ec2_options
+
+    activity, ruleset = Activity(), build_ruleset(settings, {})
+    activity.heed(ruleset)
+    if in_force is not None:
+        in_force.activity = activity
+    hibernates = any(step.action == "hibernate" for policy in ruleset.policies for step in policy.steps)
+    return ec2_options(settings, activity.timeouts, prices, hibernates=hibernates)
 
 
 def _urls(settings: Settings) -> tuple[str, ...]:

@@ -18,6 +18,22 @@ _INSTANCE = {
     "rule": "idle",
     "action": "stop",
 }
+_IDLE_GPUS = {
+    "name": "idle-gpu-instances",
+    "kind": "ec2.instance",
+    "rule": "idle",
+    "match": {"gpus": ["[1-9]*"]},
+    "action": "stop",
+}
+_OLD_GPUS = {
+    "name": "old-gpu-instances",
+    "kind": "ec2.instance",
+    "rule": "age",
+    "timeout": "72h",
+    "match": {"gpus": ["[1-9]*"]},
+    "action": "stop",
+    "mode": "dry-run",
+}
 _APPS = {"name": "idle-apps", "kind": "studio.app", "rule": "idle", "action": "delete"}
 
 
@@ -51,7 +67,11 @@ PRESETS: dict[str, PresetInfo] = {
         tables=(_KERNELS, _TERMINALS, _INSTANCE),
     ),
     "training": PresetInfo(meaning="a box that trains and then ends", available=False),
-    "fleet": PresetInfo(meaning="EC2 and SageMaker across regions and accounts", available=False),
+    "fleet": PresetInfo(
+        meaning="EC2 instances with GPUs, across regions and accounts: idle ones are stopped, never terminated; those "
+        "older than 72 hours are only shown (that policy is a dry run), for some work longer than that",
+        tables=(_IDLE_GPUS, _OLD_GPUS),
+    ),
 }
 
 

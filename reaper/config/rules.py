@@ -59,7 +59,7 @@ def build_ruleset(settings: Settings, overrides: Mapping[str, str] | None = None
 def _slow_gaps(settings: Settings) -> dict[str, timedelta]:
     """Give the gap that evidence of AWS bridges: AWS is asked more seldom than a server of this host."""
     gap = _LOOKS * max(settings.poll_interval, settings.aws.poll_interval)
-    return {"sagemaker:": gap, "studio:": gap}
+    return {"ec2:": gap, "prices:": gap, "sagemaker:": gap, "studio:": gap}
 
 
 def policies(settings: Settings, idle_timeout: timedelta) -> tuple[PolicySpec, ...]:

@@ -249,10 +249,13 @@ def _covered(since: datetime, newest: datetime, missing: int) -> bool:
 
 
 def lag(held: Iterable[Known], now: datetime) -> timedelta:
-    """Give how far behind the look the newest datapoints end, rounded up to whole periods. Pure."""
+    """Give how far behind the look the newest datapoints begin, rounded up to whole periods. Pure.
+
+    Work that began in the last seconds of a period does not show in it: only one that begins afterwards is sure to.
+    """
     newest = [one.newest_at for one in held if one.newest_at is not None]
     behind = max((now - at for at in newest if now - at <= FRESH), default=PERIOD)
-    return max(PERIOD, -(-behind // PERIOD) * PERIOD)
+    return max(timedelta(0), -(-behind // PERIOD) * PERIOD) + PERIOD
 
 
 def kept(known: Known) -> list[int | None]:

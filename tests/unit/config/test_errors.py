@@ -90,7 +90,7 @@ UNIT = "write it with a unit, such as 45s, 120m, 1h30m or 3d"
             "training",
             "'training' is not in this version; there are: auto, jupyter, studio, notebook-instance",
         ),
-        ("PRESET", "fleet", "'fleet' is not in this version"),
+        ("PRESET", "training", "'training' is not in this version"),
         ("MODE", "\udcff", "is not UTF-8 text"),
     ],
 )

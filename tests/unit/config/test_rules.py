@@ -33,7 +33,7 @@ def test_guards_and_budgets(given: Given) -> None:
         start_grace=timedelta(minutes=1),
         apply_grace=timedelta(minutes=2),
         max_gap=timedelta(seconds=60),
-        slow_gaps={"sagemaker:": timedelta(minutes=15), "studio:": timedelta(minutes=15)},
+        slow_gaps=dict.fromkeys(("ec2:", "prices:", "sagemaker:", "studio:"), timedelta(minutes=15)),
         quiet_hours=(QuietHours(start=time(22), end=time(7), zone="Europe/Berlin"),),
     )
     assert ruleset.budgets == (

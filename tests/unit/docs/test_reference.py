@@ -14,6 +14,8 @@ from reaper.config.presets import PRESETS
 from reaper.core.verdict import Reason
 from reaper.core.warning import WARNING
 from reaper.daemon.metrics import Metrics
+from reaper.providers.ec2.asking import CPU, EBS, GPU, NETWORK
+from reaper.providers.ec2.shaping import STATE
 from reaper.testing.control import FakeControl
 from reaper.web.app import make_app
 from reaper.web.requests import RequestCounts
@@ -81,7 +83,7 @@ def signals_in_the_code() -> set[str]:
         found |= set(re.findall(r"\b_?observed?\(\s*(?:\w+\.)?ref, \"(\w+)\"", text))
         found |= set(re.findall(r"by_signal\.setdefault\(\"(\w+)\"", text))
         found |= set(re.findall(r"else \"(\w+)\"\n.*isinstance\(saved", text))
-    return found | {"saved"}
+    return found | {"saved", STATE, CPU, NETWORK, EBS, GPU}
 
 
 def test_every_signal_is_documented() -> None:

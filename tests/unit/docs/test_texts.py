@@ -13,7 +13,7 @@ def test_settings_in_the_texts_exist(text: Path) -> None:
     known = {info.variable for info in settings().values()} | {"REAPER_CONFIG"}
     known |= {f"{info.variable}_FILE" for info in settings().values() if info.credential}
     known |= {"REAPER_PORT", "REAPER_SERVICE_"}
-    named = set(re.findall(r"REAPER_[A-Z_]+", text.read_text(encoding="utf-8")))
+    named = set(re.findall(r"REAPER_[A-Z0-9_]+", text.read_text(encoding="utf-8")))
     assert {name for name in named if name not in known and not name.endswith("_")} == set()
 
 
