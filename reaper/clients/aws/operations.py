@@ -16,6 +16,7 @@ __all__ = [
     "DELETE_ENDPOINT",
     "DESCRIBE_APP",
     "DESCRIBE_ENDPOINT",
+    "DESCRIBE_ENDPOINT_CONFIG",
     "DESCRIBE_NOTEBOOK_INSTANCE",
     "GET_CALLER_IDENTITY",
     "GET_METRIC_DATA",
@@ -169,6 +170,14 @@ DESCRIBE_ENDPOINT = Operation(
     used_for=("endpoints",),
     absent_texts=_NO_SUCH_ENDPOINT,
 )
+DESCRIBE_ENDPOINT_CONFIG = Operation(
+    service="sagemaker",
+    name="DescribeEndpointConfig",
+    action="sagemaker:DescribeEndpointConfig",
+    resource="endpoint-config",
+    used_for=("endpoints",),  # what an endpoint runs on stands there alone
+    absent_texts=("Could not find endpoint configuration",),
+)
 DELETE_ENDPOINT = Operation(
     service="sagemaker",
     name="DeleteEndpoint",
@@ -254,6 +263,7 @@ OPERATIONS: tuple[Operation, ...] = (
     LIST_ENDPOINTS,
     LIST_INFERENCE_COMPONENTS,
     DESCRIBE_ENDPOINT,
+    DESCRIBE_ENDPOINT_CONFIG,
     DELETE_ENDPOINT,
     LIST_ENDPOINT_TAGS,
     *(operation for job in JOBS.values() for operation in (job.list, job.stop, job.tags)),

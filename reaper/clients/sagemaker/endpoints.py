@@ -8,6 +8,7 @@ from typing import Any
 from reaper.clients.aws import (
     DELETE_ENDPOINT,
     DESCRIBE_ENDPOINT,
+    DESCRIBE_ENDPOINT_CONFIG,
     LIST_ENDPOINTS,
     LIST_INFERENCE_COMPONENTS,
     Aws,
@@ -19,6 +20,7 @@ __all__ = [
     "EndpointModel",
     "delete_endpoint",
     "describe_endpoint",
+    "describe_types",
     "list_endpoints",
     "list_hosts_of_components",
     "parse_endpoint",
@@ -36,6 +38,9 @@ class EndpointModel:
         created_at: CreationTime; None likewise.
         modified_at: LastModifiedTime; None likewise.
         variants: Names of its production variants, where it was described.
+        counts: How many instances each runs on now, where it was described; None: that is not told (serverless).
+        shadowed: It has variants that get copies of requests, and cost too, where it was described.
+        config: Name of its configuration, where it was described.
         asynchronous: It answers by a queue, where it was described.
     """
 
@@ -45,13 +50,17 @@ class EndpointModel:
     created_at: datetime | None = None
     modified_at: datetime | None = None
     variants: tuple[str, ...] = ()
+    counts: tuple[int | None, ...] = ()
+    shadowed: bool = False
+    config: str = ""
     asynchronous: bool = False
 
 
 def parse_endpoint(answer: Mapping[str, Any]) -> EndpointModel:
     """Read an item of ListEndpoints, or the answer to DescribeEndpoint. Pure."""
     variants = answer.get("ProductionVariants")
-    named = [text(one, "VariantName") for one in variants if isinstance(one, Mapping)] if variants else []
+    told = [one for one in variants if isinstance(one, Mapping)] if variants else []
+    named = [text(one, "VariantName") for one in told]
     return EndpointModel(
         name=text(answer, "EndpointName"),
         status=text(answer, "EndpointStatus"),
@@ -59,8 +68,16 @@ def parse_endpoint(answer: Mapping[str, Any]) -> EndpointModel:
         created_at=instant(answer, "CreationTime"),
         modified_at=instant(answer, "LastModifiedTime"),
         variants=tuple(named) if all(named) else (),
+        counts=tuple(map(_count, told)) if all(named) else (),
+        shadowed=bool(answer.get("ShadowProductionVariants")),
+        config=text(answer, "EndpointConfigName"),
         asynchronous=bool(answer.get("AsyncInferenceConfig")),
     )
+
+
+def _count(variant: Mapping[str, Any]) -> int | None:
+    count = variant.get("CurrentInstanceCount")
+    return count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
 
 
 async def list_endpoints(aws: Aws, region: str) -> list[EndpointModel]:
@@ -102,6 +119,22 @@ async def describe_endpoint(aws: Aws, name: str, region: str) -> EndpointModel |
     """
     answer = await aws.read(DESCRIBE_ENDPOINT, region=region, EndpointName=name)
     return None if answer is None else parse_endpoint(answer)
+
+
+async def describe_types(aws: Aws, config: str, region: str) -> dict[str, str] | None:
+    """Tell what each variant of an endpoint configuration runs on; None: there is no such configuration (any more).
+
+    A configuration is never changed. One without an instance type (serverless) is left out.
+
+    Raises:
+        SourceUnavailable, SourceDenied, SourceMalformed: As `Aws.read`.
+    """
+    answer = await aws.read(DESCRIBE_ENDPOINT_CONFIG, region=region, EndpointConfigName=config)
+    if answer is None:
+        return None
+    variants = [one for one in answer.get("ProductionVariants") or () if isinstance(one, Mapping)]
+    types = {text(one, "VariantName"): text(one, "InstanceType") for one in variants}
+    return {name: instance_type for name, instance_type in types.items() if name and instance_type}
 
 
 async def delete_endpoint(aws: Aws, name: str, region: str) -> bool:

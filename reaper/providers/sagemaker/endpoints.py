@@ -26,6 +26,7 @@ from reaper.core.codec import instant_from_text, instant_to_text
 from reaper.core.model import Activity, Collected, Observation, Resource, ResourceRef
 from reaper.errors import ActionDenied, ActionUnavailable, CollectError
 from reaper.plugins import ActOutcome, Look
+from reaper.providers.sagemaker.costs import EndpointCosts
 from reaper.providers.sagemaker.looking import (
     GONE,
     Region,
@@ -76,6 +77,7 @@ class EndpointsSource:
         self._region = region
         self._described: dict[str, EndpointModel] = {}
         self._uses = _restored((memo or {}).get("uses"))
+        self._costs = EndpointCosts(region)
 
     async def collect(self, look: Look) -> Collected:
         """Look once; where the endpoints can't be listed, nothing is known."""
@@ -116,9 +118,12 @@ class EndpointsSource:
             each_tags(self._region, [(LIST_ENDPOINT_TAGS, endpoint.arn) for endpoint in listed]),
             self._invocations([e for e in listed if e.status == "InService"], look.at),
         )
+        if look.refs is None:  # what is about to be acted on does not wait
+            await self._costs.learn(list(self._described.values()))
         resources, observations = [], []
         for endpoint, of_it in zip(listed, tags, strict=True):
-            resource = self._resource(endpoint, of_it)
+            described = self._described.get(endpoint.name)
+            resource = self._costs.priced(self._resource(endpoint, of_it), described)
             resources.append(resource)
             observations += self._observations(
                 resource.ref, endpoint, of_it, uses.get(endpoint.name), look.at
@@ -128,6 +133,7 @@ class EndpointsSource:
             resources=tuple(resources),
             observations=tuple(observations),
             memo={"uses": {name: _kept(use) for name, use in self._uses.items()}},
+            notes=() if self._costs.problem is None else (self._costs.problem,),
         )
 
     def _resource(self, endpoint: EndpointModel, tags: dict[str, str] | str) -> Resource:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 
 from reaper.clients.aws import Aws, Operation
+from reaper.clients.prices import PriceBook
 from reaper.clients.sagemaker import read_tags
 from reaper.clients.studio import Said
 from reaper.clock import Clock
@@ -40,14 +41,24 @@ class Region:
         aws: Shared with other sources; the provider closes it.
         clock: Tells the instants.
         interval: The longest between looks.
+        prices: What things cost; None: that is not known.
     """
 
-    def __init__(self, account: str, name: str, aws: Aws, clock: Clock, interval: timedelta) -> None:
+    def __init__(
+        self,
+        account: str,
+        name: str,
+        aws: Aws,
+        clock: Clock,
+        interval: timedelta,
+        prices: PriceBook | None = None,
+    ) -> None:
         self.scope = f"{account}/{name}"
         self.name = name
         self.aws = aws
         self.clock = clock
         self.interval = interval
+        self.prices = prices
         self.turns = asyncio.Semaphore(_AT_ONCE)
 
 

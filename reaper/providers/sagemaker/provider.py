@@ -46,7 +46,9 @@ class SagemakerProvider:
         self._aside = Aside(f"{options.metadata_file} or Jupyter's runtime files")
         self._identity: Identity | None = None
         self._instance: InstanceSource | None = None
-        self._regions = Regions(options.kinds, options.regions, self._aws, clock, options.aws_interval)
+        self._regions = Regions(
+            options.kinds, options.regions, self._aws, clock, options.aws_interval, options.prices
+        )
         self._named = tuple(
             parse_address(url, token=options.token, ca_file=options.ca_file, verify=options.verify)
             for url in options.urls

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from reaper.clients.aws import Aws
+from reaper.clients.prices import PriceBook
 from reaper.clock import Clock
 from reaper.errors import CollectError, ConfigError
 from reaper.plugins import Source
@@ -32,19 +33,27 @@ class Regions:
         aws: How to ask; the provider closes it.
         clock: Tells the instants.
         interval: The longest between looks.
+        prices: What things cost; None: that is not known.
 
     Raises:
         ConfigError: `all` is no region that can be asked.
     """
 
     def __init__(
-        self, kinds: frozenset[str], names: Sequence[str], aws: Aws, clock: Clock, interval: timedelta
+        self,
+        kinds: frozenset[str],
+        names: Sequence[str],
+        aws: Aws,
+        clock: Clock,
+        interval: timedelta,
+        prices: PriceBook | None = None,
     ) -> None:
         self._kinds = [kind for kind in _MAKERS if kind in kinds]
         self._names = tuple(dict.fromkeys(names))
         self._aws = aws
         self._clock = clock
         self._interval = interval
+        self._prices = prices
         self._sources: list[Source] | None = None
         if self._kinds and "all" in self._names:
             msg = "REAPER_AWS__REGIONS=all can't be used for endpoints and jobs yet: name the regions that you use"
@@ -69,6 +78,8 @@ class Regions:
                 account = await self._aws.account(names[0])
             except CollectError as error:
                 return [], str(error)
-            regions = [Region(account, name, self._aws, self._clock, self._interval) for name in names]
+            regions = [
+                Region(account, name, self._aws, self._clock, self._interval, self._prices) for name in names
+            ]
             self._sources = [_MAKERS[kind](region, memos) for kind in self._kinds for region in regions]
         return self._sources or [], None

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from reaper.clients.aws import OPERATIONS, Models
+from reaper.clients.prices import PriceBook
 from reaper.core.model import Activity, Observation, Resource
 from reaper.errors import ActionDenied, ActionUnavailable, OutcomeUnknown
+from reaper.providers.sagemaker import costs
 from reaper.providers.sagemaker.endpoints import EndpointsSource
 from reaper.providers.sagemaker.looking import Region
 from reaper.testing import T0, FakeClock, hours, minutes
@@ -105,6 +107,61 @@ class TestStates:
         done = await watching.source.act(before, "delete")
         assert (done.gone, "another endpoint" in done.detail) == (True, True)
         assert studio.calls("DeleteEndpoint") == []
+
+
+class TestCosts:
+    @pytest.fixture
+    async def priced(self, clock: FakeClock, models: Models) -> AsyncIterator[Watching]:
+        aws = aws_of(models)
+        prices = PriceBook(clock, overrides={"ml.g5.xlarge": 1.5, "ml.m5.large": 0.1}, source="none")
+        region = Region("123456789012", "us-east-1", aws, clock, minutes(5), prices)
+        one = Watching(clock, EndpointsSource(region), aws)
+        yield one
+        await one.close()
+
+    async def test_it_costs_what_all_its_instances_cost(self, priced: Watching, studio: Studio) -> None:
+        variants: dict[str, tuple[str | None, int]] = {"a": ("ml.g5.xlarge", 2), "b": ("ml.m5.large", 1)}
+        studio.add_endpoint("llm", created_at=T0 - DAY, variants=variants)
+        resource = (await priced.resources())["llm"]
+        assert resource.hourly_cost == pytest.approx(3.1)
+        assert resource.attributes == {
+            "region": "us-east-1",
+            "instances": "2 x ml.g5.xlarge, 1 x ml.m5.large",
+            "price_source": "override",
+        }
+        await priced.resources()
+        assert len(studio.calls("DescribeEndpointConfig")) == 1  # it never changes
+
+    @pytest.mark.parametrize("other", [("ml.p5.48xlarge", 1), (None, 0)], ids=["no price", "serverless"])
+    async def test_one_variant_without_a_price_leaves_it_unknown(
+        self, priced: Watching, studio: Studio, other: tuple[str | None, int]
+    ) -> None:
+        variants = {"a": ("ml.g5.xlarge", 2), "b": other}
+        studio.add_endpoint("llm", created_at=T0 - DAY, variants=variants)
+        assert (await priced.resources())["llm"].hourly_cost is None
+
+    @pytest.mark.parametrize("trouble", ["denied", "throttled", "hanging"])
+    async def test_what_can_not_be_asked_fails_no_look(
+        self, priced: Watching, studio: Studio, trouble: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(costs, "_LONGEST_S", 0.2)
+        studio.add_endpoint("llm", created_at=T0 - DAY, variants={"a": ("ml.g5.xlarge", 1)})
+        studio.add_endpoint("tts", created_at=T0 - DAY, variants={"a": ("ml.g5.xlarge", 1)})
+        if trouble == "hanging":
+            studio.hang("DescribeEndpointConfig", times=9)
+        else:
+            code = {"denied": "AccessDeniedException", "throttled": "ThrottlingException"}[trouble]
+            studio.fail("DescribeEndpointConfig", code, times=9)
+        seen = await priced.look()
+        assert seen.poll.complete
+        assert [resource.hourly_cost for resource in seen.resources][:1] == [None]
+        [note] = seen.notes
+        assert "what endpoints cost is not known" in note
+
+    async def test_without_prices_nothing_is_asked(self, watching: Watching, studio: Studio) -> None:
+        studio.add_endpoint("llm", created_at=T0 - DAY)
+        assert (await watching.resources())["llm"].hourly_cost is None
+        assert studio.calls("DescribeEndpointConfig") == []
 
 
 class TestUse:
@@ -330,8 +387,10 @@ class TestDeleting:
 
 
 async def test_nothing_is_called_that_is_not_registered_for_it(
-    watching: Watching, studio: Studio, llm: Resource
+    watching: Watching, studio: Studio, llm: Resource, clock: FakeClock
 ) -> None:
+    region = Region("123456789012", "us-east-1", watching.aws, clock, minutes(5), PriceBook(clock))
+    await Watching(clock, EndpointsSource(region), watching.aws).look()
     await watching.source.act(llm, "delete")
     await watching.aws.account("us-east-1")
     called = {request.operation for request in studio.requests}

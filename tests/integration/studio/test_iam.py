@@ -6,6 +6,7 @@ import pytest
 
 from reaper.clients.aws import OPERATIONS, Models
 from reaper.clients.aws.policy import Narrowing, policy
+from reaper.clients.prices import PriceBook
 from reaper.clients.studio import Identity
 from reaper.providers.sagemaker import SagemakerOptions
 from reaper.providers.sagemaker.endpoints import EndpointsSource
@@ -93,7 +94,7 @@ async def test_endpoints_and_jobs(clock: FakeClock, studio: Studio, models: Mode
     for kind in ("training-job", "processing-job", "transform-job"):
         studio.add_job(kind, "bert", created_at=T0 - hours(9))
     aws = aws_of(models)
-    region = Region(studio.home.account, studio.home.region, aws, clock, minutes(5))
+    region = Region(studio.home.account, studio.home.region, aws, clock, minutes(5), PriceBook(clock))
     for purpose, source in (("endpoints", EndpointsSource(region)), ("jobs", JobsSource(region))):
         studio.requests.clear()
         watching = WatchingSource(clock, source, aws)
