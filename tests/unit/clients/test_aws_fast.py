@@ -188,8 +188,9 @@ def test_a_separator_in_a_tag_forges_nothing(separator: str, how: str) -> None:
         one("&nothing;"),
         one().replace(b"<instanceId>", b"<instanceId>\xff"),
         one("<a>" * 300 + "</a>" * 300),
+        one("<networkInterfaceSet><item>"),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_what_is_unexpected_is_left_to_botocore(body: bytes) -> None:
     with pytest.raises(Unexpected):
