@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 
 import pytest
 from hypothesis import given, strategies as st
@@ -70,6 +71,7 @@ def opposite(told: Told) -> NotRule:
     return NotRule(of=parts(told)[0])
 
 
+@cache
 def history() -> History:
     builder = WorldBuilder(Scene().add("k", {}, started_at=T0 - hours(9))).look(T0)
     return builder.world.live[builder.ref("k").key]
