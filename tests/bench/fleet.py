@@ -1,0 +1,252 @@
+"""A fleet: this project, boto3's bare listing and cloud-custodian, on the fake of EC2: `python -m tests.bench.fleet`.
+
+Whole processes, one after another, on a fleet that runs as another process; pages are sent from its memory (each
+client listed once before it is measured). cloud-custodian gets an environment of its own under `.cache/`, made once.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+import venv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+
+__all__ = ["listing", "stalls", "sweep"]
+
+ROOT = Path(__file__).parents[2]
+CUSTODIAN = "0.9.53"
+SIZES = (1000, 10_000, 50_000)
+LATENCY = "20ms"
+REGIONS, ACCOUNTS, EACH = 17, 20, 500
+
+_MEGABYTE = 1 << 20
+_POLICY = {
+    "policies": [
+        {
+            "name": "old",
+            "resource": "aws.ec2",
+            "filters": [{"State.Name": "running"}, {"type": "instance-age", "days": 0.0833}],
+        }
+    ]
+}
+"""Running for two hours: what `reaper check` and the bare listing look for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a process cost.
+
+    Attributes:
+        wall_s: Seconds from start to end.
+        cpu_s: Seconds of CPU, its own and its children's.
+        rss_mb: Most resident memory at a time.
+        calls: How often it called AWS.
+        output: What it wrote.
+    """
+
+    wall_s: float
+    cpu_s: float
+    rss_mb: float
+    calls: int
+    output: str
+
+    def row(self, who: str, instances: int) -> dict[str, object]:
+        """Give its row of the table."""
+        return {
+            "who": who,
+            "instances": instances,
+            "wall s": round(self.wall_s, 2),
+            "CPU s": round(self.cpu_s, 2),
+            "RSS MB": round(self.rss_mb, 1),
+            "API calls": self.calls,
+        }
+
+
+class FakeAws:
+    """The fake of EC2 in a process of its own."""
+
+    def __init__(self, told: Mapping[str, object], directory: Path) -> None:
+        self.url = str(told["url"])
+        variables = dict(told["environment"])  # type: ignore[call-overload]  # of JSON: nobody knows
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        self.environment = {
+            **kept,
+            **variables,
+            "HOME": str(directory),
+            "PYTHONPATH": str(ROOT),
+            "REAPER_AWS__REGIONS": variables["AWS_REGION"],
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+    def calls(self) -> int:
+        """Tell how often it was called since it was asked last."""
+        with urllib.request.urlopen(f"{self.url}/_counts", timeout=60) as answer:  # noqa: S310 - our own address
+            return sum(json.load(answer)["calls"].values())
+
+    def cost(self, command: Sequence[str], **variables: str) -> Cost:
+        """Run a command to its end, and say what it cost.
+
+        Raises:
+            RuntimeError: It failed; with the end of what it said.
+        """
+        self.calls()
+        with TemporaryDirectory(prefix="rb") as directory:
+            out, err = Path(directory) / "out", Path(directory) / "err"
+            began = time.monotonic()
+            with out.open("wb") as to, err.open("wb") as errors:
+                process = subprocess.Popen(
+                    command, env={**self.environment, **variables}, stdout=to, stderr=errors, cwd=directory
+                )
+                most = _watch(process.pid)
+                _, status, used = os.wait4(process.pid, 0)
+            wall = time.monotonic() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode != 0:
+                raise RuntimeError(f"{command}: exit {process.returncode}: {err.read_text()[-2000:]}")
+            return Cost(
+                wall_s=wall,
+                cpu_s=used.ru_utime + used.ru_stime,
+                rss_mb=most / _MEGABYTE,
+                calls=self.calls(),
+                output=out.read_text(),
+            )
+
+
+@contextmanager
+def fake_aws(instances: int, *, regions: int = 1, accounts: int = 1) -> Iterator[FakeAws]:
+    """Run the fake with so many instances in each region of each account."""
+    command = [sys.executable, "-m", "reaper.testing.ec2", "--instances", str(instances)]
+    command += ["--regions", str(regions), "--accounts", str(accounts)]
+    command += ["--latency", LATENCY, "--cache-mb", "1024"]
+    with (
+        TemporaryDirectory(prefix="rb") as directory,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            yield FakeAws(json.loads(process.stdout.readline()), Path(directory))
+        finally:
+            process.terminate()
+
+
+def listing(sizes: Sequence[int] = SIZES) -> list[dict[str, object]]:
+    """List, decide and report: whole processes, for each size.
+
+    Returns:
+        A row each, with how many times as long the others take as reaper.
+    """
+    rows = []
+    for size in sizes:
+        with fake_aws(size) as aws:
+            commands = {
+                "reaper": _reaper(),
+                "boto3, bare listing": [sys.executable, "-m", "tests.bench.fleet_client", "boto3"],
+                f"cloud-custodian {CUSTODIAN}": _custodian(aws),
+            }
+            aws.cost(commands["reaper"])  # its models are made, and the fake's pages
+            aws.cost(commands["boto3, bare listing"])
+            costs = {who: aws.cost(command) for who, command in commands.items()}
+            ours = costs["reaper"].wall_s
+            rows += [
+                {**cost.row(who, size), "times reaper's wall": f"{cost.wall_s / ours:.1f}"}
+                for who, cost in costs.items()
+            ]
+    return rows
+
+
+def stalls(size: int = SIZES[-1]) -> list[dict[str, object]]:
+    """Measure for how long the event loop does nothing else, in the same look.
+
+    Returns:
+        One row: the 99th percentile and the most, in ms.
+    """
+    with fake_aws(size) as aws:
+        command = [sys.executable, "-m", "tests.bench.fleet_client", "stalls"]
+        aws.cost(command)
+        told = json.loads(aws.cost(command).output)
+    return [
+        {"event loop": f"{size} instances", "late by, p99 ms": told["p99 ms"], "most ms": told["most ms"]}
+    ]
+
+
+def sweep() -> list[dict[str, object]]:
+    """Look at every region of every account.
+
+    Returns:
+        A row: what it cost.
+    """
+    with fake_aws(EACH, regions=REGIONS, accounts=ACCOUNTS) as aws:
+        home = "123456789012"
+        variables = {"REAPER_AWS__REGIONS": "all", "REAPER_AWS__ORGANIZATION__ROLE": "reaper"}
+        cost = aws.cost(_reaper(), **variables)
+        cost = aws.cost(_reaper(), **variables)
+        found = len(json.loads(cost.output).get("scopes", [])) or f"all of {home}'s"
+        name = f"reaper, {REGIONS} regions of {ACCOUNTS} accounts, {found} scopes"
+        return [cost.row(name, EACH * REGIONS * ACCOUNTS)]
+
+
+def _reaper() -> list[str]:
+    """Give the command that looks once: `reaper check`; where this version has none, the same look in a script."""
+    command = [sys.executable, "-m", "reaper", "check", "--output", "json", "--exit-status", "zero"]
+    tried = subprocess.run([*command[:4], "--help"], capture_output=True, text=True, check=False)
+    if "--exit-status" in tried.stdout:
+        return command
+    return [sys.executable, "-m", "tests.bench.fleet_client", "stalls"]
+
+
+def _custodian(aws: FakeAws) -> list[str]:
+    """Give the command of cloud-custodian, with an environment of its own."""
+    home = ROOT / ".cache" / f"c7n-{CUSTODIAN}"
+    program = home / "bin/custodian"
+    if not program.exists():
+        venv.create(home, with_pip=True)
+        install = [str(home / "bin/pip"), "install", "-q", "--disable-pip-version-check", f"c7n=={CUSTODIAN}"]
+        subprocess.run(install, check=True)
+    directory = Path(aws.environment["HOME"])
+    policy = directory / "policy.json"
+    policy.write_text(json.dumps(_POLICY), encoding="utf-8")
+    region = aws.environment["AWS_REGION"]
+    options = ["--dryrun", "--cache-period", "0", "--region", region, "-s", str(directory / "out")]
+    return [str(program), "run", *options, str(policy)]
+
+
+def _watch(pid: int) -> int:
+    """Wait until a process has ended, though nobody was told yet; give the most memory that it had, in bytes.
+
+    `ru_maxrss` would count what this process had before it became the other.
+    """
+    most = 0
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        try:
+            tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+            most = max(most, sum(_peak(one.pid) for one in tree))
+        except psutil.Error:
+            continue
+        time.sleep(0.02)
+    return most
+
+
+def _peak(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    chosen = tuple(int(size) for size in sys.argv[1:])
+    for part in (lambda: listing(chosen or SIZES), lambda: stalls((chosen or SIZES)[-1]), sweep):
+        for line in part():
+            print(line, flush=True)
