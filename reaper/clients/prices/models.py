@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
 
@@ -36,21 +36,20 @@ class Price:
         source: `override`, `pricing-api`, `spot-history` or `shipped`.
         date: Since when it is in force by that source, or of when a shipped one is; None: of a configured one.
         currency: Always US dollars: other price lists are not read.
+        origin: Source and date, for people and documents: `pricing-api 2025-11-01`, `override`.
     """
 
     hourly: float
     source: str
     date: date | None
     currency: str = "USD"
+    origin: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.hourly < math.inf:
             raise ValueError(f"{self.hourly!r} is no price: an unknown one is None, never 0")
-
-    @property
-    def origin(self) -> str:
-        """Source and date, for people and documents: `pricing-api 2025-11-01`, `override`."""
-        return self.source if self.date is None else f"{self.source} {self.date.isoformat()}"
+        origin = self.source if self.date is None else f"{self.source} {self.date.isoformat()}"
+        object.__setattr__(self, "origin", origin)
 
 
 class PriceKey(NamedTuple):

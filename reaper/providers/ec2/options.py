@@ -73,12 +73,9 @@ class Ec2Options:
     aws: AwsOptions = field(default_factory=lambda: AwsOptions(adaptive=True))
     prices: PriceBook | None = None
 
-    def cost(self, resource: Resource) -> float | None:
-        """Give what a resource costs an hour, in US dollars; None: unknown."""
-        if self.prices is None:
-            return None
-        price = self.prices.of(resource.ref.kind, resource.ref.scope, resource.attributes)
-        return None if price is None else price.hourly
+    def priced(self, resource: Resource) -> Resource:
+        """Give a resource with what it costs an hour, and where that is known from, as far as it is."""
+        return resource if self.prices is None else self.prices.priced(resource)
 
     def register(self, account: str, aws: Aws) -> None:
         """Have spot prices asked for where instances run."""

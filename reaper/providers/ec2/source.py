@@ -157,8 +157,8 @@ class InstancesSource:
             hibernates=self._options.hibernates and not self._options.hibernate_fallback,
         )
         resource = resource_of(self._shard.scope, instance, kind, found)
-        cost = None if instance.state == "stopped" else self._options.cost(resource)
-        resource = resource if cost is None else replace(resource, hourly_cost=cost)
+        if instance.state != "stopped":
+            resource = self._options.priced(resource)
         seen.resources.append(resource)
         seen.states.append(state_said(instance, now))
         if kind is None or kind.gpus:

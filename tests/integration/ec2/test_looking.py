@@ -104,6 +104,8 @@ class TestListing:
         fleet.add("g5.xlarge", "off", state="stopped")
         found = await watching.resources()
         assert (found["box"].hourly_cost, found["off"].hourly_cost) == (1.006, None)
+        assert found["box"].attributes["price_source"] == "override"
+        assert "price_source" not in found["off"].attributes
         await watching.close()
 
 
