@@ -1,13 +1,16 @@
 """`reaper iam`: the IAM policy that reaper needs, no more."""
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reaper.cli.app import new_app
 from reaper.cli.output import emit_json, note
 from reaper.errors import UsageError
+
+if TYPE_CHECKING:
+    from reaper.config import Settings
 
 __all__ = ["app"]
 
@@ -19,9 +22,10 @@ _FORMS = {
     "--partition": (r"aws(-[a-z]+)*", "aws, aws-cn, aws-us-gov ..."),
     "--domain": (r"d-[a-z0-9-]{1,61}", "a Studio domain's id, d-..."),
     "--user": (r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", "a user profile's name"),
+    "--role": (r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+|[\w+=,.@-]{1,64}", "a role's ARN or name"),
     "--notebook-instance": (r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", "a notebook instance's name"),
 }
-"""What each limit must look like (SageMaker API Reference), and how to say so."""
+"""What each limit must look like (SageMaker and IAM API References), and how to say so."""
 
 
 @app.command()
@@ -31,7 +35,8 @@ def iam(
         typer.Option(
             "--for",
             metavar="PURPOSE",
-            help="studio, notebook-instance, endpoints, jobs, coverage; a list, or repeated.",
+            help="studio, notebook-instance, endpoints, jobs, coverage, check, fleet, or its halves fleet-hub "
+            "and fleet-member; a list, or repeated.",
             show_default="what the preset needs",
         ),
     ] = None,
@@ -51,6 +56,15 @@ def iam(
     notebook_instance: Annotated[
         str, typer.Option("--notebook-instance", metavar="NAME", show_default="any")
     ] = "",
+    roles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role",
+            metavar="ARN",
+            help="Of the fleet: a role that may be assumed, or its name in any account; may be repeated.",
+            show_default="those in the settings, else reaper-member",
+        ),
+    ] = None,
     account: Annotated[str, typer.Option("--account", metavar="DIGITS", show_default="any")] = "",
     region: Annotated[str, typer.Option("--region", metavar="NAME", show_default="any")] = "",
     partition: Annotated[
@@ -69,8 +83,17 @@ def iam(
       aws iam create-policy --policy-name reaper \\
         --policy-document file://policy.json
       reaper iam --for coverage --account 123456789012
+      reaper iam --for fleet-hub --role reaper-member
     """  # noqa: D301 - click's mark for lines to leave alone
-    from reaper.clients.aws.policy import LONGEST, Narrowing, length, partition_of, policy
+    from reaper.clients.aws.policy import (
+        LONGEST,
+        MEMBER_ROLE,
+        PAUSE_PARAMETERS,
+        Narrowing,
+        length,
+        partition_of,
+        policy,
+    )
     from reaper.config import load_settings
     from reaper.core.guards import allowed
 
@@ -82,7 +105,7 @@ def iam(
         "--region": region,
         "--partition": partition,
     }
-    for option, text in given.items():
+    for option, text in [*given.items(), *(("--role", role) for role in roles or ())]:
         form, said = _FORMS[option]
         if text and not re.fullmatch(form, text):
             raise UsageError(f"{option}: {text!r} is not {said}")
@@ -95,6 +118,8 @@ def iam(
         user=user,
         shared_spaces=shared_spaces,
         notebook_instance=notebook_instance or "*",
+        roles=tuple(roles or ()) or _roles(settings) or (MEMBER_ROLE,),
+        parameter=settings.aws.pause_parameter or PAUSE_PARAMETERS,
     )
     document = policy(
         _purposes(purposes, settings.provenance.preset),
@@ -109,6 +134,12 @@ def iam(
     refused = [] if settings.actions is None else sorted(settings.actions) or ["none"]
     if refused:
         note(f"REAPER_ACTIONS is {','.join(refused)}: other actions are not granted")
+
+
+def _roles(settings: "Settings") -> tuple[str, ...]:
+    """Give the roles that the settings name: by ARN, and by the name that they have in an organization."""
+    named = settings.aws.organization.role
+    return (*settings.aws.roles, *((named,) if named else ()))
 
 
 def _purposes(given: list[str] | None, preset: str) -> list[str]:

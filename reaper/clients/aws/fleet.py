@@ -2,7 +2,7 @@
 
 Some are called by the daemon's own role alone, the hub: it assumes the roles of other accounts, asks which there
 are, and for prices, which are the same in all of them. The others are called in every account, by the role that
-was assumed there, the member.
+was assumed there, the member. `reaper check` calls few of either, and a few of SageMaker's.
 """
 
 from reaper.clients.aws.operation import Operation
@@ -32,6 +32,7 @@ __all__ = [
 
 _HUB = ("fleet", "fleet-hub")
 _MEMBER = ("fleet", "fleet-member")
+_CHECK = ("check",)
 
 _NO_SUCH_INSTANCE = frozenset({"InvalidInstanceID.NotFound"})
 _NO_SUCH_REQUEST = frozenset({"InvalidSpotInstanceRequestID.NotFound"})
@@ -45,13 +46,14 @@ def _ec2(
     items: str = "",
     page_size: int = 100,
     absent: frozenset[str] = frozenset(),
+    used_for: tuple[str, ...] = _MEMBER,
 ) -> Operation:
     return Operation(
         service="ec2",
         name=name,
         action=f"ec2:{name}",
         resource=resource,
-        used_for=_MEMBER,
+        used_for=used_for,
         writes=not name.startswith("Describe"),
         carries_out=carries_out,
         items=items,
@@ -66,7 +68,7 @@ def _hub(service: str, name: str, *, resource: str = "*", items: str = "", page_
         name=name,
         action=f"{service}:{name}",
         resource=resource,
-        used_for=_HUB,
+        used_for=_HUB if service == "ssm" else _HUB + _CHECK,
         items=items,
         page_size=page_size,
         absent=frozenset({"ParameterNotFound"}) if service == "ssm" else frozenset(),
@@ -78,13 +80,20 @@ DESCRIBE_INSTANCES = _ec2(
     items="Reservations",
     page_size=1000,  # the most that it gives
     absent=_NO_SUCH_INSTANCE,
+    used_for=_MEMBER + _CHECK,
 )
 DESCRIBE_INSTANCE_TYPES = _ec2("DescribeInstanceTypes", absent=frozenset({"InvalidInstanceType"}))
 DESCRIBE_INSTANCE_ATTRIBUTE = _ec2("DescribeInstanceAttribute", absent=_NO_SUCH_INSTANCE)
-DESCRIBE_REGIONS = _ec2("DescribeRegions")
-DESCRIBE_SPOT_PRICES = _ec2("DescribeSpotPriceHistory", items="SpotPriceHistory", page_size=1000)
+DESCRIBE_REGIONS = _ec2("DescribeRegions", used_for=_MEMBER + _CHECK)
+DESCRIBE_SPOT_PRICES = _ec2(
+    "DescribeSpotPriceHistory", items="SpotPriceHistory", page_size=1000, used_for=_MEMBER + _CHECK
+)
 DESCRIBE_SPOT_REQUESTS = _ec2(
-    "DescribeSpotInstanceRequests", items="SpotInstanceRequests", page_size=0, absent=_NO_SUCH_REQUEST
+    "DescribeSpotInstanceRequests",
+    items="SpotInstanceRequests",
+    page_size=0,
+    absent=_NO_SUCH_REQUEST,
+    used_for=_MEMBER + _CHECK,
 )
 STOP_INSTANCES = _ec2("StopInstances", resource="instance", carries_out="ec2.stop", absent=_NO_SUCH_INSTANCE)
 HIBERNATE_INSTANCES = _ec2(  # the same call with `Hibernate`: IAM can't tell the two apart
@@ -112,7 +121,7 @@ LIST_NOTEBOOK_INSTANCES = Operation(
     service="sagemaker",
     name="ListNotebookInstances",
     action="sagemaker:ListNotebookInstances",
-    used_for=_MEMBER,
+    used_for=_CHECK,
     items="NotebookInstances",
 )
 GET_PRODUCTS = _hub("pricing", "GetProducts", items="PriceList", page_size=100)

@@ -43,7 +43,7 @@ LIST_APPS = Operation(
     service="sagemaker",
     name="ListApps",
     action="sagemaker:ListApps",
-    used_for=("studio", "coverage"),
+    used_for=("studio", "coverage", "check"),
     items="Apps",
 )
 DESCRIBE_APP = Operation(
@@ -69,7 +69,7 @@ LIST_TAGS = Operation(
     name="ListTags",
     action="sagemaker:ListTags",
     resource="app",
-    used_for=("studio", "coverage"),
+    used_for=("studio", "coverage", "check"),
     items="Tags",
     absent=_NO_SUCH_APP,
 )
@@ -114,7 +114,7 @@ GET_CALLER_IDENTITY = Operation(
     service="sts",
     name="GetCallerIdentity",
     action="",  # allowed to everybody, even where a policy denies it (STS API Reference)
-    used_for=("studio", "endpoints", "jobs", "fleet", "fleet-hub", "fleet-member"),
+    used_for=("studio", "endpoints", "jobs", "fleet", "fleet-hub", "fleet-member", "check"),
 )
 
 _NO_SUCH_INSTANCE = ("RecordNotFound",)
@@ -142,7 +142,7 @@ LIST_NOTEBOOK_INSTANCE_TAGS = Operation(
     name="ListTags",
     action="sagemaker:ListTags",
     resource="notebook-instance",
-    used_for=("notebook-instance",),
+    used_for=("notebook-instance", "check"),
     items="Tags",
 )
 
@@ -152,7 +152,7 @@ LIST_ENDPOINTS = Operation(
     service="sagemaker",
     name="ListEndpoints",
     action="sagemaker:ListEndpoints",
-    used_for=("endpoints",),
+    used_for=("endpoints", "check"),
     items="Endpoints",
 )
 LIST_INFERENCE_COMPONENTS = Operation(
@@ -193,7 +193,7 @@ LIST_ENDPOINT_TAGS = Operation(
     name="ListTags",
     action="sagemaker:ListTags",
     resource="endpoint",
-    used_for=("endpoints",),
+    used_for=("endpoints", "check"),
     items="Tags",
 )
 

@@ -25,6 +25,8 @@ __all__ = [
     "HEARTBEAT_TAG",
     "LAST_ACTION_TAG",
     "LONGEST",
+    "MEMBER_ROLE",
+    "PAUSE_PARAMETERS",
     "PURPOSES",
     "Narrowing",
     "length",
@@ -64,8 +66,11 @@ _ONES_OWN = frozenset({"app", "notebook-instance"})
 _EC2 = frozenset({"instance", "spot-instances-request"})
 """Types of EC2's, the tags of which IAM knows as `aws:ResourceTag`."""
 
-_PARAMETERS = "parameter/reaper/*"
-"""Names of the parameters that reaper may read: the one that pauses a fleet."""
+MEMBER_ROLE = "reaper-member"
+"""Name of the role to assume in other accounts, unless another is given."""
+
+PAUSE_PARAMETERS = "/reaper/*"
+"""Names of the parameters that reaper may read: the one that pauses a fleet, unless another is given."""
 
 _LOOKS: Mapping[str, str] = {"*": "Look", "role": "AssumeRoles"}
 """Ids of statements that allow questions, by the type of resource, where it is another than the type says."""
@@ -86,6 +91,7 @@ class Narrowing:
         shared_spaces: Whether apps of shared spaces may be deleted, which belong to no single user.
         notebook_instance: One notebook instance.
         roles: Roles in other accounts that may be assumed: ARNs, or names, which mean that role in any account.
+        parameter: Name, or ARN, of the parameter that pauses a fleet.
     """
 
     partition: str = "aws"
@@ -95,7 +101,8 @@ class Narrowing:
     user: str = ""
     shared_spaces: bool = False
     notebook_instance: str = "*"
-    roles: tuple[str, ...] = ("reaper-member",)
+    roles: tuple[str, ...] = (MEMBER_ROLE,)
+    parameter: str = PAUSE_PARAMETERS
 
     def arn(self, resource: str, service: str = "sagemaker") -> str:
         """Name resources."""
@@ -302,7 +309,7 @@ def _named(resource: str, narrowing: Narrowing) -> str | list[str]:
         case "role":
             return _one_or_more([_role(name, narrowing.partition) for name in narrowing.roles])
         case "parameter":
-            return narrowing.arn(_PARAMETERS, "ssm")
+            return _parameter(narrowing)
         case _ if resource in _EC2:
             return narrowing.arn(f"{resource}/*", "ec2")
         case _:
@@ -311,6 +318,11 @@ def _named(resource: str, narrowing: Narrowing) -> str | list[str]:
 
 def _role(name: str, partition: str) -> str:
     return name if name.startswith("arn:") else f"arn:{partition}:iam::*:role/{name}"
+
+
+def _parameter(narrowing: Narrowing) -> str:
+    name = narrowing.parameter
+    return name if name.startswith("arn:") else narrowing.arn(f"parameter/{name.removeprefix('/')}", "ssm")
 
 
 def _spellings(name: str) -> list[str]:

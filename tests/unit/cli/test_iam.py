@@ -47,15 +47,36 @@ def test_no_more_than_the_ceiling(reaper, monkeypatch):
     assert "sagemaker:DeleteApp" in actions_of(reaper("iam", "--for", "studio").json)
 
 
+def resource_of(document, action):
+    (found,) = [one["Resource"] for one in document["Statement"] if action in one["Action"]]
+    return found
+
+
+def test_the_fleets_roles_are_those_of_the_settings(reaper, monkeypatch):
+    assert resource_of(reaper("iam", "--for", "fleet").json, "sts:AssumeRole") == (
+        "arn:aws:iam::*:role/reaper-member"
+    )
+    arn = "arn:aws:iam::123456789012:role/team/looker"
+    monkeypatch.setenv("REAPER_AWS__ROLES", arn)
+    monkeypatch.setenv("REAPER_AWS__ORGANIZATION__ROLE", "member")
+    monkeypatch.setenv("REAPER_AWS__PAUSE_PARAMETER", "/ops/pause")
+    hub = reaper("iam", "--for", "fleet-hub", "--region", "eu-west-1").json
+    assert resource_of(hub, "sts:AssumeRole") == [arn, "arn:aws:iam::*:role/member"]
+    assert resource_of(hub, "ssm:GetParameter") == "arn:aws:ssm:eu-west-1:*:parameter/ops/pause"
+    asked = reaper("iam", "--for", "fleet-hub", "--role", "x", "--role", "y").json
+    assert resource_of(asked, "sts:AssumeRole") == [f"arn:aws:iam::*:role/{one}" for one in "xy"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ([], "the preset here is jupyter, which needs nothing of AWS: name --for, of studio"),
-        (["--for", "fleet"], "--for: 'fleet' is no purpose; there are: studio"),
+        (["--for", "class"], "--for: 'class' is no purpose; there are: studio"),
         (["--for", "studio,"], "--for: '' is no purpose"),
         (["--for", "studio", "--account", "12"], "--account: '12' is not twelve digits"),
         (["--for", "studio", "--region", "*"], "--region: '*' is not a region's name"),
         (["--for", "studio", "--domain", "one"], "--domain: 'one' is not a Studio domain's id"),
+        (["--for", "fleet", "--role", "*"], "--role: '*' is not a role's ARN or name"),
         (["--for", "studio", "--user", "${aws:username}"], "is not a user profile's name"),
     ],
 )

@@ -207,6 +207,12 @@ class TestFleet:
         assert hub | member == actions_of(self.FLEET)
         assert hub & member == set()
 
+    def test_who_only_checks_changes_nothing(self):
+        checks = policy(["check"], Narrowing())
+        assert not {one.action for one in OPERATIONS if one.writes} & actions_of(checks)
+        assert {"ec2:DescribeInstances", "sagemaker:ListApps", "sts:AssumeRole"} <= actions_of(checks)
+        assert "sagemaker:ListApps" not in actions_of(self.FLEET)
+
     def test_only_reapers_own_parameters(self):
         parameter = "arn:aws:ssm:eu-central-1:111122223333:parameter/"
         assert allows(self.FLEET, "ssm:GetParameter", f"{parameter}reaper/pause", {})
