@@ -8,11 +8,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 from reaper.core.codec import from_json, to_json
 from reaper.core.history import History, gap_of
@@ -237,6 +236,8 @@ class QuietHours:
 
     def until(self, now: datetime) -> datetime | None:
         """Give when the window that holds `now` ends; None: outside of it. Pure."""
+        from zoneinfo import ZoneInfo  # few have quiet hours; `reaper status` starts without the time zones
+
         zone, ends = ZoneInfo(self.zone), None
         today = now.astimezone(zone).date()
         for day in (today - timedelta(days=1), today):
@@ -247,7 +248,7 @@ class QuietHours:
         return ends
 
 
-def _later_reading(day: date, at: time, zone: ZoneInfo) -> datetime:
+def _later_reading(day: date, at: time, zone: tzinfo) -> datetime:
     """Give the later instant that a wall clock's time can mean where clocks change."""
     local = datetime.combine(day, at, zone)
     return max(local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))

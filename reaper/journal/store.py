@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from reaper.core.decide import Decision
 from reaper.core.facts import Fact
@@ -13,13 +13,15 @@ from reaper.core.image import Image
 from reaper.core.model import ResourceKey, ResourceRef
 from reaper.core.savings import Sighting
 from reaper.errors import JournalError
-from reaper.journal import pruning, reading
+from reaper.journal import reading
 from reaper.journal.entry import Entry
 from reaper.journal.faults import legible, translated
 from reaper.journal.reading import Reading
 from reaper.journal.snapshot import Snapshot
-from reaper.journal.writing import Writer
 from reaper.plugins import LedgerQuery
+
+if TYPE_CHECKING:  # who only reads starts without it
+    from reaper.journal.writing import Writer
 
 __all__ = ["Store", "finish"]
 
@@ -34,6 +36,12 @@ def finish(steps: Generator[None, None, T]) -> T:
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+
+def _writer(connection: sqlite3.Connection) -> "Writer":
+    from reaper.journal.writing import Writer
+
+    return Writer(connection)
 
 
 class Store:
@@ -57,7 +65,7 @@ class Store:
         self._path = path
         self._connection = writer
         self._reader = reader
-        self._writer = None if writer is None else Writer(writer)
+        self._writer = None if writer is None else _writer(writer)
         self._on_close = on_close
 
     @property
@@ -112,6 +120,8 @@ class Store:
         """Drop what ended before an instant; gives how many rows went."""
         if self._writer is None or self._connection is None:
             raise JournalError(f"the journal {self._path} was opened for reading")
+        from reaper.journal import pruning
+
         with self._reading() as connection:
             to = yield from pruning.horizon(connection, before)
         if to is None:
