@@ -8,6 +8,8 @@
 - Contract suites, one a Protocol, stand in modules of their own.
 - `reaper.testing.studio` is a fake of SageMaker Studio over HTTP, with a real jupyter_server behind it;
   import it by itself, because it brings aiohttp.
+- `reaper.testing.ec2` is a fake of EC2, CloudWatch, STS, Pricing, SSM and Organizations over HTTP, for many accounts
+  and regions; it refuses what AWS refuses, and holds very many instances for benchmarks.
 """
 
 from reaper.testing.builder import WorldBuilder, days, hours, minutes, policy, rules, seconds

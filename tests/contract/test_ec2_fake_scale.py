@@ -142,6 +142,16 @@ async def test_filters_find_the_same_as_by_looking(
     assert [one["InstanceId"] for one in found] == expected
 
 
+async def test_ids_in_a_filter_find_those_that_are_there(fleet: Fleet, aws: Aws) -> None:
+    rows = rows_of(fleet)
+    ids = [rows.id(number) for number in (90, 3, 41)]
+    values = [*ids, "i-0000000000000dead"]
+    found = await listed(aws, MaxResults=5, Filters=[{"Name": "instance-id", "Values": values}])
+    assert [one["InstanceId"] for one in found] == [ids[1], ids[2], ids[0]]
+    found = await listed(aws, Filters=[{"Name": "instance-id", "Values": ["i-*"]}])
+    assert len(found) == 120
+
+
 async def test_one_that_is_touched_changes_and_the_others_don_t(
     fleet: Fleet, clock: FakeClock, aws: Aws
 ) -> None:
