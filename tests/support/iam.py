@@ -61,6 +61,9 @@ def _holds(operator: str, key: str, values: list[str], context: Context) -> bool
             return isinstance(found, str) and any(_like(found, value, context) for value in values)
         case "ForAllValues:StringEquals":
             return all(one in values for one in _list(found or []))
+        case "ForAnyValue:StringEqualsIgnoreCase":
+            known_as = {value.lower() for value in values}
+            return any(one.lower() in known_as for one in _list(found or []))
     raise AssertionError(f"the test knows no {operator}")
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from reaper.clients.aws.operations import OPERATIONS, Operation
 
 __all__ = [
+    "CONTROL_TAGS",
     "HEARTBEAT_TAG",
     "LAST_ACTION_TAG",
     "LONGEST",
@@ -32,6 +33,7 @@ __all__ = [
     "length",
     "partition_of",
     "policy",
+    "tag_guard",
 ]
 
 LONGEST = 6_144
@@ -59,6 +61,9 @@ _PROTECT_TAG = "reaper:protect"
 
 _MANAGED_TAG = "reaper:managed"
 """Its owner has put what reaper may act on from outside into reaper's hands with it, whatever its value."""
+
+CONTROL_TAGS = ("reaper:deadline", "reaper:last-action", "reaper:managed", "reaper:owner", "reaper:protect")
+"""Tags that decide what reaper does, which those who only use instances don't write; `reaper:hold-until` is theirs."""
 
 _ONES_OWN = frozenset({"app", "notebook-instance"})
 """Types of what reaper acts on from inside: it is there because its owner put it there."""
@@ -135,6 +140,22 @@ def policy(
     ]
     statements = [*_reads(operations, narrowing), *_writes(operations, narrowing)]
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def tag_guard() -> dict[str, Any]:
+    """Write the policy for those who use instances and apps: the tags that control reaper are not theirs to change.
+
+    Keys of tags are compared as reaper does, without regard to case. Whoever may not write one can't launch an instance
+    with it either (EC2 User Guide: RunInstances asks for ec2:CreateTags).
+    """
+    statement: Statement = {
+        "Sid": "ControlTags",
+        "Effect": "Deny",
+        "Action": ["ec2:CreateTags", "ec2:DeleteTags", "sagemaker:AddTags", "sagemaker:DeleteTags"],
+        "Resource": "*",
+        "Condition": {"ForAnyValue:StringEqualsIgnoreCase": {"aws:TagKeys": list(CONTROL_TAGS)}},
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def length(document: Mapping[str, Any]) -> int:

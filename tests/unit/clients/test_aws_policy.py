@@ -8,6 +8,7 @@ import pytest
 
 from reaper.clients.aws import OPERATIONS
 from reaper.clients.aws.policy import (
+    CONTROL_TAGS,
     HEARTBEAT_TAG,
     LAST_ACTION_TAG,
     LONGEST,
@@ -16,6 +17,7 @@ from reaper.clients.aws.policy import (
     length,
     partition_of,
     policy,
+    tag_guard,
 )
 from tests.support.iam import actions_of, allows
 
@@ -217,6 +219,19 @@ class TestFleet:
         parameter = "arn:aws:ssm:eu-central-1:111122223333:parameter/"
         assert allows(self.FLEET, "ssm:GetParameter", f"{parameter}reaper/pause", {})
         assert not allows(self.FLEET, "ssm:GetParameter", f"{parameter}database/password", {})
+
+
+class TestTagGuard:
+    """For those who use instances: beside a policy that lets them tag as they like."""
+
+    ANYTHING: ClassVar = {"Effect": "Allow", "Action": ["ec2:CreateTags", "ec2:DeleteTags"], "Resource": "*"}
+
+    @pytest.mark.parametrize("action", ["ec2:CreateTags", "ec2:DeleteTags"])
+    @pytest.mark.parametrize("key", [*CONTROL_TAGS, "Reaper:Protect"])
+    def test_what_controls_reaper_is_not_theirs(self, action, key):
+        guarded = {"Statement": [self.ANYTHING, *tag_guard()["Statement"]]}
+        assert not allows(guarded, action, TestFleet.BOX, {"aws:TagKeys": ["Name", key]})
+        assert allows(guarded, action, TestFleet.BOX, {"aws:TagKeys": ["Name", "reaper:hold-until"]})
 
 
 class TestLimits:
