@@ -138,10 +138,12 @@ class ActOutcome:
     Attributes:
         gone: It is known to be gone already (False: the request was taken, the next look will tell).
         detail: For the ledger: `204`, `was gone already (404)`.
+        ours: It ended by this request. False: it had ended before, and nothing was saved by us.
     """
 
     gone: bool
     detail: str
+    ours: bool = True
 
 
 class Source(Protocol):

@@ -124,9 +124,10 @@ def _evidence_behind(c: Candidate) -> Veto | None:
     lag = c.history.resource.evidence_lag_s
     if not lag or not c.finding.evidence or c.dead:
         return None
-    since = c.finding.due_at or c.now
+    since = c.finding.due_at or c.finding.since or c.applied_at or c.now
     told = notice_delivered_at(c)
-    until = (since if told is None else max(since, told)) + timedelta(seconds=lag)
+    mornings = [hours.ended(c.now) for hours in c.ruleset.guards.quiet_hours]  # when people begin to work
+    until = max([since, *[at for at in (told, *mornings) if at is not None]]) + timedelta(seconds=lag)
     if c.history.last_seen_at >= until:
         return None
     detail = f"a look at {until:%T}Z or later shows what was done before"

@@ -22,7 +22,9 @@ _MARKS = frozenset({"tag"})
 """Acts after which a thing runs on: the next step asks its rule again."""
 
 _BEFORE, _AFTER = timedelta(minutes=5), timedelta(minutes=10)
-"""How far the time of a stop, by its source's clock, may lie from our request."""
+"""How far the time of a stop, by its source's clock, may lie from a request of ours that was answered."""
+_FOUND_BEFORE, _FOUND_AFTER = timedelta(seconds=5), timedelta(seconds=90)
+"""The same of one whose answer was lost: a person who was just told may have stopped it instead, minutes later."""
 
 
 def changing(resource: Resource) -> bool:
@@ -42,7 +44,10 @@ def found_stopped(history: History) -> LedgerEntry | None:
     action, tried = history.action, history.tried
     if action is None or action.state is not ActionState.UNKNOWN or tried is None:
         return None
-    if tried.action_id != action.action_id or not stopped_by_us(history.resource.stopped, tried.at):
+    stopped = history.resource.stopped
+    if tried.action_id != action.action_id or stopped is None or stopped.at is None:
+        return None
+    if not tried.at - _FOUND_BEFORE <= stopped.at <= tried.at + _FOUND_AFTER:
         return None
     return replace(action, state=ActionState.SUCCEEDED, outcome="it is stopped, as a look shows")
 

@@ -4,7 +4,9 @@ One error (a metric that is renamed, a threshold with a unit too many) makes eve
 of one scope become due between two looks by chance is rarer.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from reaper.core.decision import Decision
 from reaper.core.facts import MassTripped
@@ -13,70 +15,119 @@ from reaper.core.ruleset import Ruleset
 from reaper.core.verdict import Reason, Verdict
 from reaper.core.world import World
 
-__all__ = ["mass_trips"]
+__all__ = ["MassWatch"]
 
 _LEAST = 10
-_WAITING = (
-    Reason.DISRUPTION_BUDGET,
-    Reason.ACTIVE_CHILD,
-    Reason.MASS_TRIP,
-    Reason.PAUSED,
+_FORETOLD = (Reason.OFF_HOURS, Reason.PAST_DEADLINE, Reason.LADDER)
+"""What people set for an instant themselves: that much of a fleet is due then is what they asked for."""
+_PASSING = (
+    Reason.NEWLY_APPLIED,
+    Reason.START_GRACE,
+    Reason.MINIMUM_AGE,
+    Reason.EVIDENCE_BEHIND,
+    Reason.NOTICE_UNDELIVERED,
+    Reason.NOTICE_GRACE,
     Reason.QUIET_HOURS,
+    Reason.PAUSED,
+    Reason.CLOCK_JUMP,
+    Reason.DISRUPTION_BUDGET,
 )
-"""Vetoes of what was due before, and waits for its turn, for the morning, or for a person who has looked by now."""
+"""Vetoes that end by themselves, or with one word: what they keep will go."""
 
 
-def mass_trips(
-    before: Mapping[ResourceKey, Decision], decisions: Iterable[Decision], world: World, ruleset: Ruleset
-) -> list[MassTripped]:
-    """Find the scopes of which most became due at once: more than half of what runs there, and ten at least. Pure.
+@dataclass(slots=True, kw_only=True)
+class MassWatch:
+    """Remembers what became due lately. Everybody's own: one a daemon.
 
-    Everything idle at two in the morning is normal on a Jupyter server: kernels and terminals don't count.
-
-    Args:
-        before: The decisions of the tick before, as the budgets left them.
-        decisions: Those of this tick, before the budgets.
-        world: Everything known.
-        ruleset: The rules in force.
+    Attributes:
+        looked_at: After a start: when the last look before it was; None: there was none.
+        fell: When each thing became due that did so within the last looks.
     """
-    if not ruleset.guards.mass_trip:
-        return []
-    due: dict[tuple[str, str], list[Decision]] = {}
-    for decision in decisions:
-        if decision.to_act and decision.enforced and not decision.ref.kind.startswith("jupyter."):
-            due.setdefault((decision.ref.kind, decision.ref.scope), []).append(decision)
-    found = []
-    for (kind, scope), reaped in due.items():
-        newly = [one for one in reaped if _newly(one, before.get(one.ref.key), world, ruleset)]
-        if len(newly) < _LEAST:
-            continue
-        total = sum(
-            key.kind == kind and key.scope == scope and history.resource.stopped is None
-            for key, history in world.live.items()
-        )
-        if 2 * len(newly) > total:
-            names = {one.policy or "" for one in newly}
-            found.append(
-                MassTripped(
-                    at=newly[0].at,
-                    kind=kind,
-                    scope=scope,
-                    newly=len(newly),
-                    total=total,
-                    policies=tuple(sorted(names)),
-                )
+
+    looked_at: datetime | None = None
+    fell: dict[ResourceKey, datetime] = field(default_factory=dict)
+
+    def trips(
+        self,
+        before: Mapping[ResourceKey, Decision],
+        decisions: Sequence[Decision],
+        world: World,
+        ruleset: Ruleset,
+        now: datetime,
+    ) -> list[MassTripped]:
+        """Find the scopes of which most became due at once: more than half of what runs there, and ten at least.
+
+        What becomes due counts, not what is acted on: warnings, graces and budgets spread the acts over hours.
+        Everything idle at two in the morning is normal on a Jupyter server: kernels and terminals don't count.
+
+        Args:
+            before: The decisions of the tick before.
+            decisions: Those of this tick.
+            world: Everything known.
+            ruleset: The rules in force.
+            now: The tick's instant.
+        """
+        if not ruleset.guards.mass_trip:
+            return []
+        due: dict[tuple[str, str], list[Decision]] = {}
+        for decision in decisions:
+            key = decision.ref.key
+            if not _counts(decision, world):
+                self.fell.pop(key, None)
+            elif key in self.fell or self._newly(decision, before.get(key), world, ruleset):
+                since = self.fell.setdefault(key, now)
+                if now - since <= _one_poll(key, world, ruleset):
+                    due.setdefault((key.kind, key.scope), []).append(decision)
+        found = []
+        for (kind, scope), newly in due.items():
+            total = sum(
+                key.kind == kind and key.scope == scope and history.resource.stopped is None
+                for key, history in world.live.items()
             )
-    return found
+            if len(newly) < _LEAST or 2 * len(newly) <= total or (kind, scope) in world.tripped:
+                continue
+            for one in newly:  # told of once: a person who resumes has looked
+                self.fell[one.ref.key] = datetime.min.replace(tzinfo=now.tzinfo)
+            policies = tuple(sorted({one.policy or "" for one in newly}))
+            found.append(
+                MassTripped(at=now, kind=kind, scope=scope, newly=len(newly), total=total, policies=policies)
+            )
+        return found
 
-
-def _newly(decision: Decision, before: Decision | None, world: World, ruleset: Ruleset) -> bool:
-    """Tell whether it was not due at the tick before; after a start, whether it became so since the last looks."""
-    if before is None:
-        dues = [f.due_at for f in decision.findings if f.policy == decision.policy and f.due_at is not None]
-        history = world.live.get(decision.ref.key)
-        if not dues or history is None:
+    def _newly(self, decision: Decision, before: Decision | None, world: World, ruleset: Ruleset) -> bool:
+        """Tell whether it was not due at the tick before; after a start, whether it became so since the last look."""
+        if before is not None and before.ref == decision.ref:
+            return not _due(before)
+        if self.looked_at is None:
             return True
-        return decision.at - min(dues) <= ruleset.guards.gap(history.source)
-    if before.verdict is not Verdict.REAP:
-        return True
-    return any(veto.reason not in _WAITING for veto in before.vetoes)
+        history = world.live[decision.ref.key]
+        applied = history.applied.get(decision.policy or "")
+        since = self.looked_at - ruleset.guards.apply_grace
+        if applied is None or applied.at >= since:  # a policy that newly matches most of a fleet
+            return True
+        dues = [f.due_at for f in decision.findings if f.policy == decision.policy and f.due_at is not None]
+        return not dues or min(dues) > self.looked_at
+
+
+def _due(decision: Decision) -> bool:
+    return decision.verdict is Verdict.REAP and all(
+        veto.reason in (*_PASSING, Reason.MASS_TRIP) for veto in decision.vetoes
+    )
+
+
+def _counts(decision: Decision, world: World) -> bool:
+    """Tell whether a thing is due in earnest, by what it shows and not by the calendar, and runs."""
+    history = world.live.get(decision.ref.key)
+    return (
+        _due(decision)
+        and decision.enforced
+        and not decision.ref.kind.startswith("jupyter.")
+        and history is not None
+        and history.resource.stopped is None
+        and not any(f.policy == decision.policy and f.reason in _FORETOLD for f in decision.findings)
+    )
+
+
+def _one_poll(key: ResourceKey, world: World, ruleset: Ruleset) -> timedelta:
+    """Give how long what became due counts as one event: as long as two looks may lie apart."""
+    return ruleset.guards.gap(world.live[key].source) / 3

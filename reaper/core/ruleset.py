@@ -210,7 +210,7 @@ class PolicySpec:
             return self._whole.digest(mode)
         if mode not in self._digests:  # asked for on every resource of every tick
             effective = Mode.ENFORCE if mode is self.mode is Mode.ENFORCE else Mode.DRY_RUN
-            does: object = self.acts if len(self.acts) > 1 else self.action
+            does = to_json(self.steps) if len(self.acts) > 1 else self.action
             named = [self.name, self.rule_name, to_json(self.params), does, effective]
             self._digests[mode] = _digest(named)
         return self._digests[mode]
@@ -246,6 +246,13 @@ class QuietHours:
             if begin <= now < end:
                 ends = end if ends is None else max(ends, end)
         return ends
+
+    def ended(self, now: datetime) -> datetime | None:
+        """Give when the window ended last, today or yesterday; None: it has not, or lasts. Pure."""
+        zone = ZoneInfo(self.zone)
+        today = now.astimezone(zone).date()
+        ends = [_later_reading(today - timedelta(days=ago), self.end, zone) for ago in (1, 0)]
+        return max((end for end in ends if end <= now), default=None)
 
 
 def _later_reading(day: date, at: time, zone: tzinfo) -> datetime:

@@ -238,6 +238,7 @@ class Acting:
     async def _act(self, watch: Watch, decision: Decision) -> Outcome:
         world = self._recorder.world
         history = world.live[decision.ref.key]
+        resource = history.resource  # as it was decided on: a look may come while the journal is written
         started = LedgerEntry(
             at=self._clock.now(),
             action_id=_action_id(decision),
@@ -275,8 +276,9 @@ class Acting:
             async with asyncio.timeout(self._rules.setup.action_deadline):
                 UNDER_WAY.set(started)  # of this task alone
                 with watch.acting() as source:
-                    done = await source.act(history.resource, started.action)
-            entry = self._finish(started, ActionState.SUCCEEDED, done.detail)
+                    done = await source.act(resource, started.action)
+            freed = started if done.ours else replace(started, hourly_cost=0.0)
+            entry = self._finish(freed, ActionState.SUCCEEDED, done.detail)
         except (ActionDenied, ActionUnavailable) as error:
             entry = self._finish(started, ActionState.FAILED, str(error))
         except (OutcomeUnknown, TimeoutError) as error:

@@ -11,7 +11,7 @@ from reaper.clock import Clock
 from reaper.core.decide import Decision, decide, newly_applied
 from reaper.core.facts import ClockJumped, ClockSeen, Fact
 from reaper.core.family import Families
-from reaper.core.mass import mass_trips
+from reaper.core.mass import MassWatch
 from reaper.core.model import ResourceKey
 from reaper.core.plan import Plan, plan
 from reaper.core.world import World
@@ -81,6 +81,8 @@ class Daemon:
         self.ticked = asyncio.Event()
         self.beat = clock.monotonic()
         self._kept: dict[ResourceKey, tuple[object, ...]] = {}
+        looks = [state.last.started_at for state in world.sources.values()]
+        self._mass = MassWatch(looked_at=max(looks, default=None))
         self._offset: float | None = None
         self._poke = asyncio.Event()
         self._dirty = True
@@ -235,7 +237,7 @@ class Daemon:
         world = self.world
         self._refresh_rules(now)
         ruleset, live = self.rules.ruleset, await self._decide_all(now)
-        if trips := mass_trips(self.decisions, live, world, ruleset):
+        if trips := self._mass.trips(self.decisions, live, world, ruleset, now):
             self.recorder.facts(*trips)
             for trip in trips:
                 self.spawn(self.notices.tell_trip(trip))

@@ -52,7 +52,7 @@ async def act_on(
     try:
         instance = await _read(aws, region, name)
         if instance is None or instance.state in _ENDED:
-            return ActOutcome(gone=True, detail="it was gone already")
+            return ActOutcome(gone=True, detail="it was gone already", ours=False)
         problem = changed(instance, resource, action)
         if problem is not None:
             raise ActionUnavailable(f"not sent: {problem}")
@@ -123,7 +123,7 @@ async def _stop(
 def _began(before: str | None, detail: str, usual: tuple[str, ...]) -> ActOutcome:
     """Read the answer: in another state than was decided on, it was not us who ended it."""
     if before is None:
-        return ActOutcome(gone=True, detail="it was gone already")
+        return ActOutcome(gone=True, detail="it was gone already", ours=False)
     if before not in usual:
         raise ActionUnavailable(f"it was {before} already: somebody else was faster")
     return ActOutcome(gone=False, detail=detail)

@@ -92,11 +92,11 @@ class EndpointsSource:
         except CollectError as error:
             raise not_sent(error) from error
         if endpoint is None:
-            return ActOutcome(gone=True, detail=GONE)
+            return ActOutcome(gone=True, detail=GONE, ours=False)
         if endpoint.created_at is None:
             raise ActionUnavailable("DescribeEndpoint tells no CreationTime: it could be another one")
         if instant_to_text(endpoint.created_at) != resource.ref.incarnation:
-            return ActOutcome(gone=True, detail=f"{GONE}: another endpoint has its name")
+            return ActOutcome(gone=True, detail=f"{GONE}: another endpoint has its name", ours=False)
         if endpoint.status == "Deleting":
             return ActOutcome(gone=False, detail="it is being deleted already")
         if endpoint.status != "InService":

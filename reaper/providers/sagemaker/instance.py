@@ -96,13 +96,15 @@ class InstanceSource:
             raise ActionDenied(f"{resource.ref.kind} knows no action {action!r}, only stop")
         boot = self._clock.boot_id()
         if not boot or resource.ref != self._ref(boot):
-            return ActOutcome(gone=True, detail=f"{GONE}: this is another start of {resource.name}")
+            return ActOutcome(
+                gone=True, detail=f"{GONE}: this is another start of {resource.name}", ours=False
+            )
         try:
             instance = await self._describe()
         except CollectError as error:
             raise not_sent(error) from error
         if instance is None or instance.status in _ENDED:
-            return ActOutcome(gone=True, detail=GONE)
+            return ActOutcome(gone=True, detail=GONE, ours=False)
         if instance.status in _ON_ITS_WAY:
             return ActOutcome(gone=False, detail="it is being stopped or deleted already")
         if instance.status != "InService":

@@ -56,9 +56,9 @@ class JobsSource:
         except CollectError as error:
             raise not_sent(error) from error
         if job is None:
-            return ActOutcome(gone=True, detail="it has ended, or is being stopped, already")
+            return ActOutcome(gone=True, detail="it has ended, or is being stopped, already", ours=False)
         if _life(job) != resource.ref.incarnation:
-            return ActOutcome(gone=True, detail=f"{GONE}: another job has its name")
+            return ActOutcome(gone=True, detail=f"{GONE}: another job has its name", ours=False)
         await check_tags(self._region.aws, JOBS[kind].tags, job.arn, self._region.name, resource)
         there = await stop_job(self._region.aws, kind, name, self._region.name)
         return ActOutcome(gone=not there, detail="its stop has begun" if there else GONE)

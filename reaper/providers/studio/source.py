@@ -122,7 +122,7 @@ class StudioSource:
                 "its user's apps have not been looked at since reaper or their server began"
             )
         if self._seen.get(resource.ref.id) != resource.ref:
-            return ActOutcome(gone=True, detail=_GONE)
+            return ActOutcome(gone=True, detail=_GONE, ours=False)
         if self._doors.chosen == "server":
             return await self._delete_by_server(resource)
         return await self._delete_by_api(resource, app_type)
@@ -273,7 +273,7 @@ class StudioSource:
         name = resource.name
         try:
             if not await self._doors.listed_by_server(name):
-                return ActOutcome(gone=True, detail=_GONE)
+                return ActOutcome(gone=True, detail=_GONE, ours=False)
         except CollectError as error:
             raise _not_sent(error) from error
         try:
@@ -295,7 +295,7 @@ class StudioSource:
         except CollectError as error:
             raise _not_sent(error) from error
         if app is None or app.status in ENDED:
-            return ActOutcome(gone=True, detail=_GONE)
+            return ActOutcome(gone=True, detail=_GONE, ours=False)
         if app.created_at is None or app.problem is not None:
             raise ActionUnavailable(f"DescribeApp of {app_type} {name}: {app.problem}")
         if instant_to_text(app.created_at) != resource.ref.incarnation:
@@ -317,7 +317,7 @@ class StudioSource:
             return _outcome(await api.delete(app_type, name), gone=False)
         except ActionDenied as error:
             if any(said in str(error) for said in _ALREADY_DELETED):
-                return ActOutcome(gone=True, detail=_GONE)
+                return ActOutcome(gone=True, detail=_GONE, ours=False)
             raise
 
     def _failed(self, look: Look, error: str) -> Collected:
@@ -338,7 +338,7 @@ def _later(app: AppModel, known: AppModel) -> bool:
 
 def _outcome(done: Deletion, *, gone: bool = True) -> ActOutcome:
     if done is Deletion.GONE:
-        return ActOutcome(gone=True, detail=_GONE)
+        return ActOutcome(gone=True, detail=_GONE, ours=False)
     return ActOutcome(gone=gone, detail="its deletion has begun")
 
 

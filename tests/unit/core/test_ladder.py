@@ -1,18 +1,19 @@
 """A ladder: stop, then terminate what it stopped itself, and nothing that anybody else stopped or started."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import time, timedelta
 
 import pytest
 
 from reaper.core.decide import Decision, decide_one
 from reaper.core.facts import ActionState, LedgerEntry
 from reaper.core.model import Obstacle, Stopped
-from reaper.core.ruleset import Mode, Ruleset, Step
-from reaper.core.verdict import Reason, Verdict
+from reaper.core.ruleset import Mode, QuietHours, Ruleset, Step
+from reaper.core.verdict import Finding, Reason, Verdict
 from reaper.core.world import World
 from reaper.journal.memory import MemoryJournal
 from reaper.testing import T0, Scene, WorldBuilder, active, days, hours, idle, minutes, policy, rules
+from tests.unit.core.deciding import Says
 
 NOTICE = Step(action="notify")
 STOP = Step(action="stop", after=minutes(10))
@@ -135,6 +136,18 @@ def test_a_protecting_tag_stops_a_ladder_too():
     assert [veto.reason for veto in decision.vetoes] == [Reason.PROTECTED]
 
 
+def test_a_shorter_wait_newly_applies():
+    """Whoever writes 14m for 14d gets the time that every new limit gets."""
+    builder = stopped_by_us(instance())
+    quicker = (NOTICE, STOP, Step(action="terminate", after=hours(1)))
+    ruleset = rules(
+        policy("gpus", kind="ec2.instance", timeout=hours(1), steps=quicker), apply_grace=minutes(10)
+    )
+    at = T0 + days(2)
+    decision = decided(builder.look(at).apply(ruleset, at), at, ruleset)
+    assert [veto.reason for veto in decision.vetoes] == [Reason.NEWLY_APPLIED]
+
+
 def test_after_its_last_step_there_is_nothing_left_to_do():
     ruleset = rules(policy("gpus", kind="ec2.instance", timeout=hours(1), steps=(NOTICE, STOP)))
     builder = stopped_by_us(instance(ruleset))
@@ -190,6 +203,20 @@ def test_a_stop_without_outcome_that_a_look_finds_done_counts_as_done():
     assert [fact.state for fact in facts].count(ActionState.SUCCEEDED) == 1
 
 
+@pytest.mark.parametrize("off", [timedelta(minutes=-1), timedelta(minutes=4), timedelta(minutes=8)])
+def test_a_stop_without_outcome_is_not_mistaken_for_one_that_a_person_made_minutes_later(off):
+    """The owner was just told, our request never arrived, and he stopped it himself: it is his."""
+    builder = instance()
+    started = entry(builder, T0, ActionState.STARTED)
+    builder.fact(started, replace(started, at=T0 + minutes(0.5), state=ActionState.UNKNOWN))
+    builder.fail(T0 + minutes(1))
+    builder.scene.change("i", stopped=Stopped(at=T0 + off, why="User initiated"))
+    builder.scene.say("i", cpu=None)
+    at = T0 + days(20)
+    decision = decided(builder.look(T0 + minutes(9)).look(at), at)
+    assert (decision.verdict, decision.reason) == (Verdict.WAIT, Reason.STOPPED)
+
+
 def test_a_stop_without_outcome_that_had_no_effect_is_decided_anew():
     builder = instance()
     started = entry(builder, T0, ActionState.STARTED)
@@ -226,6 +253,29 @@ def test_work_that_began_right_before_it_was_due_shows_in_time():
     builder.scene.say("i", cpu=active(at=T0 - minutes(3)))
     decision = decided(builder.look(T0 + minutes(10)), T0 + minutes(10), LAGGING)
     assert decision.verdict is Verdict.WAIT
+
+
+def test_when_quiet_hours_end_what_people_began_before_must_show():
+    """Quiet until nine; somebody began at a quarter to, which CloudWatch shows ten minutes later."""
+    quiet = QuietHours(start=time(20), end=time(9))
+    ruleset = rules(*LAGGING.policies, quiet_hours=(quiet,))
+    builder = instance(ruleset, evidence_lag_s=600.0)
+    builder.scene.say("i", cpu=idle(T0 - hours(9)))
+    assert T0.hour == 9
+    nine = T0
+    decision = decided(builder.look(nine), nine, ruleset)
+    assert (decision.reason, decision.due_at) == (Reason.EVIDENCE_BEHIND, nine + minutes(10))
+    assert decided(builder.look(nine + minutes(10)), nine + minutes(10), ruleset).to_act
+
+
+def test_a_condition_that_knows_no_deadline_acts_all_the_same():
+    rule = Says(
+        answer=Finding(policy="gpus", verdict=Verdict.REAP, reason=Reason.NEGATED, evidence=("cpu",)),
+        timeout=hours(1),
+    )
+    ruleset = rules(policy("gpus", kind="ec2.instance", rule=rule, action="stop"))
+    builder = instance(ruleset, evidence_lag_s=600.0)
+    assert decided(builder, T0, ruleset).to_act, "it has applied for a day"
 
 
 def test_age_needs_no_signal_and_so_no_lag():
