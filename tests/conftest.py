@@ -83,6 +83,8 @@ def _own_session_environment() -> Iterator[None]:
         TemporaryDirectory(prefix="reaper-", ignore_cleanup_errors=True) as home,
     ):
         _isolate(monkeypatch, Path(home))
+        # Of the user's caches one holds what takes seconds to make: the trimmed models of AWS. It is made once.
+        monkeypatch.setenv("XDG_CACHE_HOME", str(Path(home) / "cache"))
         with fork_servers():
             yield
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,6 +12,7 @@ from reaper.clients.host import Evidence, ProcessKey, served_peers
 from tests.support.jupyter_server import (
     JupyterServer,
     fixture_jupyter,  # noqa: F401
+    fixture_start_jupyter,  # noqa: F401
     wait_until,
 )
 from tests.support.processes import (
@@ -99,12 +101,13 @@ async def test_a_page_served_from_the_kernel_itself_is_activity(jupyter: Jupyter
     await writer.wait_closed()
 
 
-async def test_the_debugger_of_a_kernel_is_nobody(jupyter: JupyterServer, host: Looker):
+async def test_the_debugger_of_a_kernel_is_nobody(start_jupyter: Callable[..., JupyterServer], host: Looker):
     """Its adapter leaves the tree, and stays connected for as long as the kernel lives."""
-    kernel_id = await jupyter.idle_kernel()
+    server = start_jupyter(quick=False)
+    kernel_id = await server.idle_kernel()
     root = host.table().find_kernel(kernel_id)
     assert root is not None
-    await jupyter.execute(kernel_id, "import debugpy; endpoint = debugpy.listen(('127.0.0.1', 0))")
+    await server.execute(kernel_id, "import debugpy; endpoint = debugpy.listen(('127.0.0.1', 0))")
     assert await wait_until(lambda: _is(host, root, "idle"), what="idle")
 
 

@@ -217,9 +217,8 @@ async def test_a_base_url_right_and_wrong_and_no_terminals(start_jupyter: StartJ
 
 
 async def test_a_server_without_token_wants_its_xsrf_cookie(start_jupyter: StartJupyter) -> None:
-    server = start_jupyter(
-        token="", base_url="/jupyter/default", environ={"JUPYTERHUB_API_TOKEN": "of-the-hub"}
-    )
+    hub = {"JUPYTERHUB_API_TOKEN": "of-the-hub"}
+    server = start_jupyter(token="", base_url="/jupyter/default", environ=hub, forked=False)
     first, second = await server.start_kernel(), await server.start_kernel()
     async with JupyterClient(address_of(server)) as client:
         assert {kernel.id for kernel in await client.kernels()} == {first, second}

@@ -71,7 +71,7 @@ def environment(folder: Path, server: JupyterServer, **variables: str) -> dict[s
         "JUPYTER__RUNTIME_DIRS": str(server.runtime_dir),
         **variables,
     }
-    passed_on = ("PATH", "PYTHONPATH", "HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME")
+    passed_on = ("PATH", "PYTHONPATH", "HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME")
     kept = {name: os.environ[name] for name in passed_on if name in os.environ}
     return kept | {f"REAPER_{name}": value for name, value in settings.items()}
 

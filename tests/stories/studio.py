@@ -134,7 +134,10 @@ def studio_environment(home: Path, server: StudioServer, **settings: str) -> dic
         "JUPYTER__RUNTIME_DIRS": str(server.runtime_dir),
         **settings,
     }
-    passed_on = ("PATH", "PYTHONPATH", "HOME", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+    passed_on = (
+        *("PATH", "PYTHONPATH", "HOME", "XDG_CACHE_HOME"),
+        *("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"),
+    )
     kept = {name: os.environ[name] for name in passed_on if name in os.environ}
     return kept | server.environment | {f"REAPER_{name}": value for name, value in given.items()}
 

@@ -1,6 +1,6 @@
 """Starts of `reaper` and of jupyter_server that cost a tenth: forked from a process that has imported all of it once.
 
-Half of the suite's computing was Python importing the same modules again, some hundred times. So each worker has a
+A quarter of the suite's computing was Python importing the same modules, some hundred times. So each worker has a
 fork server (`fork_server.py`) for each of the two programs, from the first start that is asked for:
 
     process = start([sys.executable, "-m", "reaper", "run"], env=env, cwd=folder, stdout=log, stderr=log)
@@ -162,6 +162,7 @@ def start(
     output: IO[bytes],
     errors: IO[bytes] | None = None,
     start_new_session: bool = False,
+    forked: bool = True,
 ) -> Process:
     """Start a Python program, with nothing to read, and what it prints in a file or two.
 
@@ -173,8 +174,9 @@ def start(
         output: Gets what it prints; a file that is open for writing.
         errors: Gets what it prints on stderr, if that is to be another file.
         start_new_session: It leads a session of its own.
+        forked: False: execute it, whatever it costs.
     """
-    if _servers is None:
+    if _servers is None or not forked:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -30,7 +30,6 @@ from typing import Any
 
 import psutil
 import pytest
-import trustme
 
 from tests.support.forked import Process, start
 from tests.support.jupyter_person import JupyterServer, KernelChannel, wait_until
@@ -66,6 +65,8 @@ def running_jupyter(
     cull_connected: bool = False,
     settings: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
+    forked: bool = True,
+    quick: bool = True,
 ) -> Iterator[JupyterServer]:
     """Start a server and wait until it answers; stop it and all that it started at the end.
 
@@ -81,6 +82,8 @@ def running_jupyter(
         cull_connected: Whether it takes kernels with open tabs.
         settings: Further traits: `{"ServerApp.x": value}`.
         environ: Further environment variables.
+        forked: False: execute it, so that /proc/PID/cmdline and environ are its own.
+        quick: False: with the packages that `quick` stands before, as debugpy in its kernels.
     """
     token = uuid.uuid4().hex if token is None else token
     places = {name: directory / name for name in ("runtime", "config", "data", "home", "root", "ipython")}
@@ -122,9 +125,8 @@ def running_jupyter(
             "JUPYTER_DATA_DIR": str(places["data"]),
             **(environ or {}),
         }
-        env["PYTHONPATH"] = os.pathsep.join(
-            filter(None, (QUICK, env.get("PYTHONPATH")))
-        )  # also outside of pytest
+        paths = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path not in {"", QUICK}]
+        env["PYTHONPATH"] = os.pathsep.join([QUICK, *paths] if quick else paths)  # also outside of pytest
         arguments = [f"--{name}={value}" for name, value in traits.items()]
         log = stack.enter_context(log_file.open("wb"))
         process = start(
@@ -134,6 +136,7 @@ def running_jupyter(
             cwd=places["root"],
             output=log,
             start_new_session=True,
+            forked=forked,
         )
         stack.callback(_stop, process)
         runtime_file = places["runtime"] / f"jpserver-{process.pid}.json"
@@ -190,6 +193,8 @@ def _free_port() -> int:
 
 
 def _certificate(directory: Path, ca_file: Path) -> dict[str, object]:
+    import trustme  # a quarter of a second, for the few servers that need it
+
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(ca_file))
     certificate = authority.issue_cert("localhost", "127.0.0.1", "::1")

@@ -1,6 +1,7 @@
 """`reaper run` beside a Studio Classic JupyterServer: kernels, then their app; work keeps its app. Real kernels."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ async def test_an_app_goes_after_its_kernels_and_one_at_work_stays(tmp_path, own
             await server.open_terminal(None)  # the system's own: never touched
             environ = server.environment | environment(own_home, server.runtime_dir, server.metadata_file)
             environ |= {"PATH": "/usr/bin:/bin", "HOME": str(own_home)}
+            environ["XDG_CACHE_HOME"] = os.environ["XDG_CACHE_HOME"]
             log = own_home / "log"
             async with daemon_process(environ, log):
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from reaper.core.facts import ActionState
 from reaper.testing.studio import NotebookInstance, Studio, running_studio
-from tests.stories.daemons import command, daemon_process, environment, journaled
+from tests.stories.daemons import asked, daemon_process, environment, journaled
 from tests.support.jupyter_server import JupyterServer, running_jupyter_async, wait_until
 
 TIMEOUT_S = 6
@@ -51,8 +51,8 @@ async def test_it_stops_itself_after_its_kernel_went_and_not_while_that_worked(
             async with daemon_process(environ, log):
 
                 async def kept() -> bool:
-                    code, shown = await command(environ, "explain", "Box", "--output", "json")
-                    return code == 0 and _kept_by(json.loads(shown)["decision"], "work.ipynb")
+                    shown = await asked(environ, "explain?resource=Box")
+                    return bool(shown) and _kept_by(shown["decision"], "work.ipynb")
 
                 await wait_until(kept, what="it is kept by its kernel", deadline_s=60)
                 assert box.status(studio.now()) == "InService", log.read_text()

@@ -2,12 +2,18 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import botocore
 from aiohttp import web
+
+from reaper.clients.aws import trimmed
 
 JSON = "application/x-amz-json-1.1"
 
@@ -78,7 +84,8 @@ class AwsServer:
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[AwsServer]:
-    """Run one on loopback."""
+    """Run one on loopback, with the models of AWS at hand: who looks has five seconds, and those are for the look."""
+    await asyncio.to_thread(_make_models)
     server = AwsServer()
     application = web.Application()
     application.router.add_post("/{path:.*}", server.handle)
@@ -92,3 +99,9 @@ async def serving() -> AsyncIterator[AwsServer]:
         yield server
     finally:
         await runner.cleanup()
+
+
+def _make_models() -> None:
+    cache = trimmed.cache_dir(os.environ)
+    if cache is not None and not trimmed.usable(target := trimmed.place(cache, botocore.__version__)):
+        subprocess.run([sys.executable, "-m", "reaper.clients.aws.trimmed", str(target)], check=True)
