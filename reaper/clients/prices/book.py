@@ -87,7 +87,7 @@ class PriceBook:
         return self._accounts.get(account)
 
     async def wait_for_wants(self, seconds: float) -> None:
-        """Wait until something is due to be asked for, so long at most."""
+        """Wait until somebody wants a price, so long at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()
@@ -99,10 +99,9 @@ class PriceBook:
             return configured
         if not self.asks:
             return shipped(key)
-        now = self._wanted[key] = self._clock.now()
+        self._wanted[key] = self._clock.now()
+        self._news.set()
         learnt = self._learnt.get(key)
-        if learnt is None or _old(key, learnt, now):
-            self._news.set()
         if learnt is not None and learnt.price is not None:
             return learnt.price
         return shipped(key)
