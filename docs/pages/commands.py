@@ -25,10 +25,10 @@ file's `state`, else the state directories) and say so on stderr; `hold`, `relea
 to it, for the next start (or cron's next `run --once`) to see. Without either, the places that were tried are named.
 
 **Exit status**: 0 done; 1 failed; 2 usage; 78 configuration; 130 interrupted. `hold -- COMMAND` has the command's own.
-`coverage` (and `check`, later) counts what needs attention, 99 at most; 100 nothing could be seen, 101 seen in part,
+`check` and `coverage` count what needs attention, 99 at most; 100 nothing could be seen, 101 seen in part,
 102 usage, 103 configuration; with `--exit-status nagios` 0, 1, 2, and 3 where that is unknown. Commands of later
-versions ({later}) say that they are not there yet, with the status that they will have for wrong usage: 102 `check`,
-125 `train`, else 2.
+versions ({later}) say that they are not there yet, with the status that they will have for wrong usage: 125 `train`,
+else 2.
 
 **Output** of reading commands is a table, or with `--output json` one document on stdout; remarks and errors go to
 stderr (with `--output json` an error is a document there too). Tables are drawn to the terminal's width, and whole

@@ -19,8 +19,6 @@ Commands with `--output json` and the HTTP API give these. `reaper schema NAME` 
 - Fields marked \N{DAGGER} may be missing. `daemon` says whether a daemon answered, or the journal was read.
 """
 
-_LATER_DOCUMENTS = {"check": "Part of the fleet: the command is not in this version."}
-
 Schema = dict[str, Any]
 
 
@@ -76,8 +74,7 @@ def json_page() -> str:
     shapes, parts = _Shapes(), [_JSON_HEAD, "## Documents\n"]
     for name, make in SCHEMAS.items():
         schema, shapes.document = make(), name
-        later = f" {_LATER_DOCUMENTS[name]}" if name in _LATER_DOCUMENTS else ""
-        parts.append(f"### Document `{name}`\n\n{schema['title']}.{later}\n\n{_fields_of(schema, shapes)}")
+        parts.append(f"### Document `{name}`\n\n{schema['title']}.\n\n{_fields_of(schema, shapes)}")
     parts.append("## What they hold\n")
     written = 0
     while written < len(shapes.named):  # a shape may hold others

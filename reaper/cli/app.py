@@ -52,6 +52,7 @@ COMMANDS: dict[str, Entry] = {
     "config": Entry("reaper.cli.config:app", "Show, check or describe the configuration."),
     "schema": Entry("reaper.cli.schema:app", "Print the JSON Schema of a JSON output."),
     "doctor": Entry("reaper.cli.doctor:app", "Check that everything works, and say what to do if not."),
+    "check": Entry("reaper.cli.check:app", "Tell what runs in AWS for too long, and what it has cost."),
     "coverage": Entry("reaper.cli.coverage:app", "Tell whose Studio apps no reaper covers."),
     "report": Entry("reaper.cli.report:app", "Tell what was saved by what was reaped."),
     "iam": Entry("reaper.cli.iam:app", "Print the IAM policy that reaper needs."),
@@ -76,7 +77,6 @@ class Later(NamedTuple):
 
 
 LATER: dict[str, Later] = {
-    "check": Later("tell which EC2 and SageMaker instances need attention", 102),
     "train": Later("run a training command and then end the machine", 125),
     "extend": Later("give a training box more time"),
     "launch": Later("start a training box"),
@@ -84,7 +84,7 @@ LATER: dict[str, Later] = {
 }
 """Commands that are not in this version: what they say instead of "no such command"."""
 
-COUNTING = frozenset({"coverage"})
+COUNTING = frozenset({"check", "coverage"})
 """Commands whose exit status is how many need attention, 99 at most: errors have statuses above that."""
 
 _NAGIOS_UNKNOWN = 3

@@ -148,7 +148,20 @@ def check() -> Schema:
             "end_command": or_null(TEXT),
         }
     )
+    place = object_of({"where": said(TEXT, "an account, or `ACCOUNT/REGION`"), "message": TEXT})
     return document(
         "reaper check --output json",
-        {"resources": list_of(resource), "totals": MAP, "errors": list_of({})},
+        {
+            "resources": said(list_of(resource), "everything that runs, once; the worst first"),
+            "totals": said(
+                MAP,
+                "`resources`, `attention`, `critical`, `warning`, `ok`, `exempt`, `unknown_prices`; `hourly_cost` and "
+                "`cost` of those whose price is known",
+            ),
+            "errors": said(list_of(place), "what could not be seen"),
+        },
+        optional={
+            "scopes": said(list_of(TEXT), "what was looked at: `ACCOUNT/REGION`"),
+            "left_out": said(list_of(place), "what is not looked at on purpose"),
+        },
     )

@@ -85,7 +85,7 @@ LIST_DOMAINS = Operation(
     service="sagemaker",
     name="ListDomains",
     action="sagemaker:ListDomains",
-    used_for=("coverage",),
+    used_for=("coverage", "check"),
     items="Domains",
 )
 LIST_USER_PROFILES = Operation(

@@ -30,7 +30,6 @@ def test_help_lists_every_command_on_a_line_of_its_own(reaper):
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [
-        (["check"], 102),
         (["train", "--max-hours", "4", "--", "python", "train.py"], 125),
         (["extend", "2h"], 2),
         (["launch", "--spot"], 2),

@@ -1,0 +1,1 @@
+"""What `reaper check` sees, judges and shows."""
