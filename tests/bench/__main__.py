@@ -62,7 +62,7 @@ PARTS: dict[str, tuple[str, Callable[[], Rows]]] = {
     "ticks": ("10,000 ticks", lambda: [footprint.ten_thousand_ticks()]),
     "startup": ("Commands", lambda: [footprint.start_up()]),
     "core": ("A tick over 10,000 resources", lambda: [core_tick()]),
-    "fleet": ("A fleet", lambda: [*fleet.listing(), *fleet.stalls(), *fleet.sweep()]),
+    "fleet": ("A fleet", lambda: [*fleet.listing(), *fleet.stalls(), *fleet.evidence(), *fleet.sweep()]),
     "journal": (
         "The journal",
         lambda: [journal.write_tick(), journal.rebuild_state(), journal.thirty_days()],

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-__all__ = ["listing", "stalls", "sweep"]
+__all__ = ["evidence", "listing", "stalls", "sweep"]
 
 ROOT = Path(__file__).parents[2]
 CUSTODIAN = "0.9.53"
@@ -28,6 +28,28 @@ LATENCY = "20ms"
 REGIONS, ACCOUNTS, EACH = 17, 20, 500
 
 _MEGABYTE = 1 << 20
+CUSTODIAN_ASKS_ABOUT = 1000
+"""It asks about one instance a call: more would take an hour, and show the same."""
+_QUIET = {
+    "policies": [
+        {
+            "name": "quiet",
+            "resource": "aws.ec2",
+            "filters": [
+                {"State.Name": "running"},
+                {
+                    "type": "metrics",
+                    "name": "CPUUtilization",
+                    "days": 0.0833,
+                    "period": 300,
+                    "statistics": "Maximum",
+                    "op": "less-than",
+                    "value": 5,
+                },
+            ],
+        }
+    ]
+}
 _POLICY = {
     "policies": [
         {
@@ -49,6 +71,7 @@ class Cost:
         cpu_s: Seconds of CPU, its own and its children's.
         rss_mb: Most resident memory at a time.
         calls: How often it called AWS.
+        metrics: How many metrics it asked CloudWatch for.
         output: What it wrote.
     """
 
@@ -56,6 +79,7 @@ class Cost:
     cpu_s: float
     rss_mb: float
     calls: int
+    metrics: int
     output: str
 
     def row(self, who: str, instances: int) -> dict[str, object]:
@@ -87,10 +111,11 @@ class FakeAws:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
 
-    def calls(self) -> int:
-        """Tell how often it was called since it was asked last."""
+    def asked(self) -> tuple[int, int]:
+        """Tell how often it was called, and about how many metrics, since it was asked last."""
         with urllib.request.urlopen(f"{self.url}/_counts", timeout=60) as answer:  # noqa: S310 - our own address
-            return sum(json.load(answer)["calls"].values())
+            told = json.load(answer)
+        return sum(told["calls"].values()), told["metrics"]
 
     def cost(self, command: Sequence[str], **variables: str) -> Cost:
         """Run a command to its end, and say what it cost.
@@ -98,7 +123,7 @@ class FakeAws:
         Raises:
             RuntimeError: It failed; with the end of what it said.
         """
-        self.calls()
+        self.asked()
         with TemporaryDirectory(prefix="rb") as directory:
             out, err = Path(directory) / "out", Path(directory) / "err"
             began = time.monotonic()
@@ -112,11 +137,13 @@ class FakeAws:
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode != 0:
                 raise RuntimeError(f"{command}: exit {process.returncode}: {err.read_text()[-2000:]}")
+            calls, metrics = self.asked()
             return Cost(
                 wall_s=wall,
                 cpu_s=used.ru_utime + used.ru_stime,
                 rss_mb=most / _MEGABYTE,
-                calls=self.calls(),
+                calls=calls,
+                metrics=metrics,
                 output=out.read_text(),
             )
 
@@ -150,7 +177,7 @@ def listing(sizes: Sequence[int] = SIZES) -> list[dict[str, object]]:
             commands = {
                 "reaper": _reaper(),
                 "boto3, bare listing": [sys.executable, "-m", "tests.bench.fleet_client", "boto3"],
-                f"cloud-custodian {CUSTODIAN}": _custodian(aws),
+                f"cloud-custodian {CUSTODIAN}": _custodian(aws, _POLICY),
             }
             aws.cost(commands["reaper"])  # its models are made, and the fake's pages
             aws.cost(commands["boto3, bare listing"])
@@ -178,6 +205,23 @@ def stalls(size: int = SIZES[-1]) -> list[dict[str, object]]:
     ]
 
 
+def evidence(size: int = SIZES[-1]) -> list[dict[str, object]]:
+    """Ask CloudWatch what instances do: the daemon's look, and cloud-custodian's filter on one metric.
+
+    Returns:
+        A row each: what it cost, and for how many metrics CloudWatch was asked.
+    """
+    rows = []
+    for who, count in ((f"cloud-custodian {CUSTODIAN}", CUSTODIAN_ASKS_ABOUT), ("reaper", size)):
+        with fake_aws(count) as aws:
+            command = [sys.executable, "-m", "tests.bench.fleet_client", "evidence"]
+            cost = aws.cost(command if who == "reaper" else _custodian(aws, _QUIET))
+            if who == "reaper" and not json.loads(cost.output)["complete"]:
+                raise RuntimeError(f"the look is not complete: {cost.output}")
+            rows.append({**cost.row(f"{who}, who is quiet", count), "metrics asked for": cost.metrics})
+    return rows
+
+
 def sweep() -> list[dict[str, object]]:
     """Look at every region of every account.
 
@@ -203,8 +247,8 @@ def _reaper() -> list[str]:
     return [sys.executable, "-m", "tests.bench.fleet_client", "stalls"]
 
 
-def _custodian(aws: FakeAws) -> list[str]:
-    """Give the command of cloud-custodian, with an environment of its own."""
+def _custodian(aws: FakeAws, rules: Mapping[str, object]) -> list[str]:
+    """Give the command of cloud-custodian for a policy, with an environment of its own."""
     home = ROOT / ".cache" / f"c7n-{CUSTODIAN}"
     program = home / "bin/custodian"
     if not program.exists():
@@ -213,7 +257,7 @@ def _custodian(aws: FakeAws) -> list[str]:
         subprocess.run(install, check=True)
     directory = Path(aws.environment["HOME"])
     policy = directory / "policy.json"
-    policy.write_text(json.dumps(_POLICY), encoding="utf-8")
+    policy.write_text(json.dumps(rules), encoding="utf-8")
     region = aws.environment["AWS_REGION"]
     options = ["--dryrun", "--cache-period", "0", "--region", region, "-s", str(directory / "out")]
     return [str(program), "run", *options, str(policy)]
@@ -247,6 +291,7 @@ def _peak(pid: int) -> int:
 
 if __name__ == "__main__":
     chosen = tuple(int(size) for size in sys.argv[1:])
-    for part in (lambda: listing(chosen or SIZES), lambda: stalls((chosen or SIZES)[-1]), sweep):
+    most = (chosen or SIZES)[-1]
+    for part in (lambda: listing(chosen or SIZES), lambda: stalls(most), lambda: evidence(most), sweep):
         for line in part():
             print(line, flush=True)

@@ -1,7 +1,8 @@
-"""What is measured beside `reaper check`: `python -m tests.bench.fleet_client boto3` or `stalls`.
+"""What is measured beside `reaper check`: `python -m tests.bench.fleet_client boto3`, `stalls` or `evidence`.
 
 `boto3` lists instances as its documentation shows, and nothing more. `stalls` does what `reaper check` does, and says
-how long its event loop was busy at a time.
+how long its event loop was busy at a time. `evidence` looks once as the daemon's source of EC2 does, with a policy
+that reads activity.
 """
 
 import json
@@ -72,7 +73,34 @@ def stalls() -> dict[str, object]:
     return asyncio.run(look())
 
 
-MODES: dict[str, Any] = {"boto3": bare_listing, "stalls": stalls}
+def evidence() -> dict[str, object]:
+    """Look at a region's instances, and ask CloudWatch what those do that are old enough to be idle for two hours."""
+    import asyncio
+
+    from reaper.clients.aws import Aws, AwsOptions
+    from reaper.clock import SystemClock
+    from reaper.core.model import Activity
+    from reaper.plugins import Look
+    from reaper.providers.ec2.options import Ec2Options, Timeouts
+    from reaper.providers.ec2.source import InstancesSource, Shard
+
+    timeouts = Timeouts(ask_after=timedelta(hours=2), look_back=timedelta(hours=2))
+
+    async def look() -> dict[str, object]:
+        clock, aws = SystemClock(), Aws(AwsOptions(adaptive=True))
+        shard = Shard(scope="123456789012/us-east-1", region="us-east-1", aws=aws, clock=clock)
+        source = InstancesSource(shard, Ec2Options(timeouts=lambda _: timeouts))
+        try:
+            seen = await source.collect(Look(poll_id=1, at=clock.now(), deadline=600.0))
+        finally:
+            await aws.close()
+        quiet = [one for one in seen.observations if one.signal == "gpu" and one.activity is Activity.IDLE]
+        return {"found": len(quiet), "complete": seen.poll.complete, "error": seen.poll.error}
+
+    return asyncio.run(look())
+
+
+MODES: dict[str, Any] = {"boto3": bare_listing, "stalls": stalls, "evidence": evidence}
 
 if __name__ == "__main__":
     print(json.dumps(MODES[sys.argv[1]]()))

@@ -190,6 +190,39 @@ async def test_a_test_puts_its_own_series(fleet: Fleet, aws: Aws) -> None:
     assert found == {T0 - minutes(50): 71.0}
 
 
+async def test_volumes_have_datapoints_where_somebody_uses_them(fleet: Fleet, aws: Aws) -> None:
+    box = fleet.add("m5.large", age=hours(2), usage=Usage(ebs_read=None, ebs_write=None, volume_write=1000.0))
+    mine = {"VolumeId": box.volumes[0].id}
+    asked = [
+        query(name, mine, namespace="AWS/EBS", stat="Sum") for name in ("VolumeWriteBytes", "VolumeReadBytes")
+    ]
+    written, read = [await points(aws, one, T0 - hours(1), T0 - minutes(15)) for one in asked]
+    assert (set(written.values()), read) == ({5000.0}, {})
+    none = query("EBSWriteBytes", {"InstanceId": box.id}, stat="Sum")
+    assert await points(aws, none, T0 - hours(1), T0) == {}
+
+
+async def test_one_metric_a_call_as_others_ask(fleet: Fleet, aws: Aws) -> None:
+    box = fleet.add("m5.large", age=hours(2), usage=Usage(cpu=3.0))
+    asked: dict[str, Any] = {
+        "Namespace": "AWS/EC2",
+        "MetricName": "CPUUtilization",
+        "Dimensions": [{"Name": "InstanceId", "Value": box.id}],
+        "StartTime": T0 - hours(1),
+        "EndTime": T0,
+        "Statistics": ["Average", "SampleCount"],
+    }
+    answer = await aws("cloudwatch", "get_metric_statistics", Period=300, **asked)
+    assert len(answer["Datapoints"]) == 11
+    assert answer["Datapoints"][0] == {"Timestamp": T0 - hours(1), "Average": 3.0, "SampleCount": 5.0}
+    box.detailed = True
+    box.lives[0] = (T0 - hours(30), None)
+    asked["StartTime"] = T0 - hours(25)
+    assert (await refused(aws("cloudwatch", "get_metric_statistics", Period=60, **asked)))[0] == (
+        "InvalidParameterCombination"
+    )
+
+
 async def test_who_asks(fleet: Fleet, aws: Aws) -> None:
     identity = await aws("sts", "get_caller_identity")
     assert (identity["Account"], identity["Arn"]) == ("123456789012", "arn:aws:iam::123456789012:user/ops")

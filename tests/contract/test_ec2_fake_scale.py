@@ -178,6 +178,26 @@ async def test_one_that_is_touched_changes_and_the_others_don_t(
     assert fleet.instance(running[0]).state == "stopped"
 
 
+async def test_their_spot_requests_are_there(fleet: Fleet, aws: Aws) -> None:
+    spots = {
+        one["SpotInstanceRequestId"]: one["InstanceId"]
+        for one in await listed(aws)
+        if one.get("InstanceLifecycle") == "spot"
+    }
+    assert spots
+    for parameters in ({}, {"SpotInstanceRequestIds": list(spots)}):
+        answer = await aws("ec2", "describe_spot_instance_requests", **parameters)
+        found = {one["SpotInstanceRequestId"]: one["InstanceId"] for one in answer["SpotInstanceRequests"]}
+        assert found == spots
+        assert {one["Type"] for one in answer["SpotInstanceRequests"]} == {"one-time"}
+    first = next(iter(spots))
+    await aws("ec2", "cancel_spot_instance_requests", SpotInstanceRequestIds=[first])
+    answer = await aws("ec2", "describe_spot_instance_requests", SpotInstanceRequestIds=[first])
+    assert answer["SpotInstanceRequests"][0]["State"] == "cancelled"
+    code, _ = await refused(aws("ec2", "stop_instances", InstanceIds=[spots[first]]))
+    assert code == "UnsupportedOperation"
+
+
 async def test_their_metrics_are_there(fleet: Fleet, clock: FakeClock, aws: Aws) -> None:
     rows = rows_of(fleet)
     clock.advance(minutes(10))

@@ -16,6 +16,7 @@ __all__ = ["Metric", "Metrics"]
 _MINUTE = timedelta(minutes=1)
 _BASIC = timedelta(minutes=5)
 _EC2 = "AWS/EC2"
+_EBS = "AWS/EBS"
 _AGENT = "CWAgent"
 _GPU = "nvidia_smi_utilization_gpu"
 _ARCHITECTURES = {"A10G": "Ampere", "A100": "Ampere", "T4": "Turing", "V100": "Volta", "H100": "Hopper"}
@@ -153,6 +154,9 @@ class Metrics:
     def _find(self, shard: Shard, query: Query) -> Metric | None:
         names = dict(query.dimensions)
         instance = shard.peek(names.get("InstanceId", ""))
+        if instance is None and "VolumeId" in names:
+            volume = names["VolumeId"]
+            instance = next((one for one, own in shard.volumes() if own.id == volume), None)
         if instance is None and "host" in names:
             instance = next(
                 (one for one in shard.instances.values() if one.private_dns == names["host"]), None
@@ -207,8 +211,27 @@ def _of(instance: Instance, namespace: str) -> Iterator[Metric]:
                     load=load,
                     period=period,
                 )
+    if namespace in {"", _EBS}:
+        yield from _volumes(instance)
     if namespace in {"", _AGENT}:
         yield from _gpus(instance)
+
+
+def _volumes(instance: Instance) -> Iterator[Metric]:
+    """Give what EBS tells of an instance's volumes."""
+    for volume in instance.volumes:
+        for name, load in (
+            ("VolumeReadBytes", instance.usage.volume_read),
+            ("VolumeWriteBytes", instance.usage.volume_write),
+        ):
+            if load is not None:
+                yield Metric(
+                    namespace=_EBS,
+                    name=name,
+                    dimensions=(("VolumeId", volume.id),),
+                    instance=instance,
+                    load=load,
+                )
 
 
 def _gpus(instance: Instance) -> Iterator[Metric]:

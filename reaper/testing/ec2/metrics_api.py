@@ -1,10 +1,11 @@
 """CloudWatch's operations."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from reaper.testing.aws_wire.cloudwatch import get_metric_data, offset
+from reaper.testing.aws_wire.cloudwatch import Query, get_metric_data, instant, offset
+from reaper.testing.aws_wire.faults import Refusal
 from reaper.testing.aws_wire.front import Call
 from reaper.testing.ec2.fleet import Fleet
 from reaper.testing.ec2.metrics import Metric
@@ -16,6 +17,8 @@ Answer = dict[str, Any]
 
 PAGE = 500
 """Of ListMetrics (CloudWatch API reference)."""
+MOST_STATISTICS = 1440
+"""Datapoints in one answer of GetMetricStatistics (the same)."""
 _RECENT = timedelta(hours=3)
 
 
@@ -28,6 +31,33 @@ def metric_data(fleet: Fleet, call: Call) -> Answer:
         lambda query, start, end: metrics.points(shard, query, start, end, now),
         metrics.status_of,
     )
+
+
+def metric_statistics(fleet: Fleet, call: Call) -> Answer:
+    """GetMetricStatistics: one metric a call, which is how others ask."""
+    shard, now, parameters = fleet.shard_of(call), fleet.now(), call.parameters
+    fleet.metrics.asked += 1
+    start, end = instant(parameters["StartTime"]), instant(parameters["EndTime"])
+    found: dict[datetime, Answer] = {}
+    for stat in parameters.get("Statistics", []):
+        query = Query(
+            id="q",
+            label=parameters["MetricName"],
+            namespace=parameters["Namespace"],
+            name=parameters["MetricName"],
+            dimensions=frozenset((one["Name"], one["Value"]) for one in parameters.get("Dimensions", [])),
+            period=timedelta(seconds=parameters["Period"]),
+            stat=stat,
+        )
+        points = fleet.metrics.points(shard, query, start, end, now)
+        for at, value in zip(points.at, points.values, strict=True):
+            found.setdefault(at, {"Timestamp": at})[stat] = value
+    if len(found) > MOST_STATISTICS:
+        raise Refusal(
+            "InvalidParameterCombination",
+            f"You have requested up to {len(found)} datapoints, which exceeds the limit of {MOST_STATISTICS}.",
+        )
+    return {"Label": parameters["MetricName"], "Datapoints": list(found.values())}
 
 
 def list_metrics(fleet: Fleet, call: Call) -> Answer:
@@ -55,6 +85,7 @@ def list_metrics(fleet: Fleet, call: Call) -> Answer:
 
 OPERATIONS: dict[str, Callable[[Fleet, Call], Answer]] = {
     "GetMetricData": metric_data,
+    "GetMetricStatistics": metric_statistics,
     "ListMetrics": list_metrics,
 }
 

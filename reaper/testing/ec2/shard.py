@@ -10,6 +10,9 @@ from reaper.testing.ec2.synthetic import Rows
 
 __all__ = ["Shard"]
 
+_OF_ROWS = "sir-0"
+"""How the ids of spot requests of rows begin, which go on as their instances' do."""
+
 
 class Shard:
     """What one account has in one region.
@@ -82,6 +85,29 @@ class Shard:
             return self.instances.get(instance_id)
         number = self.rows.number(instance_id)
         return None if number is None or number in self.taken else self.rows.make(number)
+
+    def spot_request(self, request_id: str) -> SpotRequest | None:
+        """Find a spot request that may be changed; None: there is none."""
+        if request_id not in self.spot_requests and request_id.startswith(_OF_ROWS):
+            self.take(f"i-{request_id.removeprefix('sir-')}")
+        return self.spot_requests.get(request_id)
+
+    def all_spot_requests(self) -> list[SpotRequest]:
+        """Give every spot request, to look at."""
+        found = list(self.spot_requests.values())
+        if self.rows is not None:
+            spots = self.rows.matching(lambda one: one.spot is not None)
+            numbers = (number for number, kind in enumerate(self.rows.kinds) if kind in spots)
+            made = (self.rows.make(number).spot for number in numbers if number not in self.taken)
+            found += [one for one in made if one is not None]
+        return found
+
+    def peek_spot_request(self, request_id: str) -> SpotRequest | None:
+        """Find a spot request to look at; None: there is none."""
+        if request_id in self.spot_requests or not request_id.startswith(_OF_ROWS):
+            return self.spot_requests.get(request_id)
+        instance = self.peek(f"i-{request_id.removeprefix('sir-')}")
+        return None if instance is None else instance.spot
 
     def own(self) -> list[Instance]:
         """Give the instances that are none of the rows."""

@@ -38,7 +38,8 @@ _STATUS = {
 def describe_spot_requests(fleet: Fleet, call: Call) -> Answer:
     """DescribeSpotInstanceRequests: by ids, or in pages."""
     shard, parameters = fleet.shard_of(call), call.parameters
-    found = _requests(shard, parameters.get("SpotInstanceRequestIds") or list(shard.spot_requests))
+    ids = parameters.get("SpotInstanceRequestIds")
+    found = _requests(ids, shard.peek_spot_request) if ids else shard.all_spot_requests()
     fleet.stop_if_dry(call)
     for condition in parameters.get("Filters", []):
         if condition["Name"] != "state":
@@ -50,7 +51,7 @@ def describe_spot_requests(fleet: Fleet, call: Call) -> Answer:
 
 def cancel_spot_requests(fleet: Fleet, call: Call) -> Answer:
     """CancelSpotInstanceRequests: instances run on, and nothing is launched any more."""
-    found = _requests(fleet.shard_of(call), call.parameters["SpotInstanceRequestIds"])
+    found = _requests(call.parameters["SpotInstanceRequestIds"], fleet.shard_of(call).spot_request)
     fleet.stop_if_dry(call)
     for one in found:
         one.state, one.relaunches_at = "cancelled", None
@@ -98,17 +99,21 @@ OPERATIONS: dict[str, Callable[[Fleet, Call], Answer]] = {
 }
 
 
-def _requests(shard: Shard, ids: list[str]) -> list[SpotRequest]:
-    if missing := [name for name in ids if name not in shard.spot_requests]:
-        raise Refusal(
-            "InvalidSpotInstanceRequestID.NotFound",
-            f"The spot instance request ID '{missing[0]}' does not exist",
-        )
-    return [shard.spot_requests[name] for name in ids]
+def _requests(ids: list[str], find: Callable[[str], SpotRequest | None]) -> list[SpotRequest]:
+    found = []
+    for name in ids:
+        request = find(name)
+        if request is None:
+            raise Refusal(
+                "InvalidSpotInstanceRequestID.NotFound",
+                f"The spot instance request ID '{name}' does not exist",
+            )
+        found.append(request)
+    return found
 
 
 def _request(shard: Shard, one: SpotRequest) -> Answer:
-    instance = shard.instances.get(one.instance_id or "")
+    instance = shard.peek(one.instance_id or "")
     code, message = _STATUS[one.state]
     if one.state == "cancelled" and instance is not None and instance.state == "running":
         code = "request-canceled-and-instance-running"

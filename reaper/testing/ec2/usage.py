@@ -22,6 +22,8 @@ class Usage:
         network_out: NetworkOut, bytes a minute.
         ebs_read: EBSReadBytes, bytes a minute; None: the metric does not exist (no Nitro).
         ebs_write: EBSWriteBytes, bytes a minute; None as before.
+        volume_read: AWS/EBS' VolumeReadBytes, bytes a minute of each volume; None: nobody used it, no datapoint.
+        volume_write: AWS/EBS' VolumeWriteBytes, as before.
         gpus: CloudWatch agent's nvidia_smi_utilization_gpu, percent, one for each GPU; empty: no agent.
         agent_names_host: The agent tells `host` alone, as without `append_dimensions`; else InstanceId, ImageId
             and InstanceType.
@@ -33,6 +35,8 @@ class Usage:
     network_out: Load = 600.0
     ebs_read: Load | None = 0.0
     ebs_write: Load | None = 2048.0
+    volume_read: Load | None = None
+    volume_write: Load | None = None
     gpus: Sequence[Load] = ()
     agent_names_host: bool = False
     lag: timedelta | None = None
