@@ -8,6 +8,7 @@ import pytest
 from reaper.clients.aws import (
     CANCEL_SPOT_REQUESTS,
     CREATE_TAGS,
+    DESCRIBE_REGIONS,
     HIBERNATE_INSTANCES,
     STOP_INSTANCES,
     TERMINATE_INSTANCES,
@@ -16,6 +17,8 @@ from reaper.clients.aws import (
     Models,
     Role,
 )
+from reaper.clients.aws.fleet import FLEET
+from reaper.clients.aws.policy import LAST_ACTION_TAG, Narrowing, policy
 from reaper.clients.aws.scopes import ScopeOptions, Scopes
 from reaper.clients.ec2 import (
     InstanceModel,
@@ -44,6 +47,7 @@ from reaper.errors import (
 from reaper.testing import T0, hours, minutes
 from reaper.testing.ec2 import Fleet, Usage
 from tests.support.ec2 import fixture_clock, fixture_fleet
+from tests.support.iam import actions_of, allows
 
 __all__ = ["fixture_clock", "fixture_fleet"]
 
@@ -268,3 +272,34 @@ class TestAccounts:
         assert len(found.scopes) >= 17
         assert "me-south-1" not in {scope.region for scope in found.scopes}
         await every.close()
+
+
+async def test_iam_grants_each_call_and_no_other(fleet: Fleet, aws: Aws) -> None:
+    """All that a member's role is used for; what it costs is asked by whoever asks for prices."""
+    box = fleet.add("g5.xlarge", spot="persistent", age=hours(5))
+    box.usage = Usage(cpu=1.0, gpus=[0.0])
+    (told,) = (await listed(aws)).values()
+    await describe_types(aws, HERE, [told.instance_type])
+    await persistent_requests(aws, HERE, [told.spot_request_id])
+    await protection(aws, HERE, box.id)
+    (gpu,) = await gpu_metrics(aws, HERE)
+    await read_metrics(aws, HERE, {"gpu": gpu}, start=T0 - hours(1), end=T0, period=minutes(5))
+    await aws.read(DESCRIBE_REGIONS, region=HERE)
+    await tag(aws, HERE, box.id, {LAST_ACTION_TAG: "stop"})
+    await stop(aws, HERE, box.id)
+    await cancel_spot_request(aws, HERE, told.spot_request_id)
+    await terminate(aws, HERE, box.id)
+    called = {f"{one.service}:{one.operation}" for one in fleet.requests}
+    document = policy(["fleet-member"], Narrowing())
+    assert called | {"ec2:DescribeSpotPriceHistory"} == actions_of(document)
+    context: dict[str, str | list[str]] = {
+        "aws:ResourceTag/reaper:managed": "",
+        "aws:TagKeys": [LAST_ACTION_TAG],
+    }
+    for kind, id_ in (("instance", box.id), ("spot-instances-request", told.spot_request_id)):
+        arn = f"arn:aws:ec2:{HERE}:123456789012:{kind}/{id_}"
+        acts = [one for one in FLEET if one.resource == kind]
+        assert acts
+        for one in acts:
+            assert allows(document, one.action, arn, context)
+            assert not allows(document, one.action, arn, {})
