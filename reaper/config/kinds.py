@@ -14,14 +14,14 @@ KINDS: dict[str, tuple[str, ...]] = {
     "sagemaker.notebook_instance": ("stop",),
     "sagemaker.endpoint": ("delete",),
     "sagemaker.job": ("stop",),
-    "ec2.instance": ("stop", "hibernate", "terminate"),
+    "ec2.instance": ("stop", "hibernate", "terminate", "tag"),
     "host": ("shutdown", "stop", "terminate"),
 }
 """Each kind with what can be done to it (product.md). A policy for one that this version does not look at is
 kept, with a warning."""
 
 
-FORCE = {"stop": 1, "hibernate": 1, "shutdown": 2, "delete": 2, "terminate": 2}
+FORCE = {"tag": 0, "stop": 1, "hibernate": 1, "shutdown": 2, "delete": 2, "terminate": 2}
 """How far an action goes: a ladder's later one must go further than the one before."""
 
 

@@ -248,7 +248,9 @@ class QuietHours:
         return ends
 
     def ended(self, now: datetime) -> datetime | None:
-        """Give when the window ended last, today or yesterday; None: it has not, or lasts. Pure."""
+        """Give when the window ended last, today or yesterday; None: it did not. Pure."""
+        from zoneinfo import ZoneInfo
+
         zone = ZoneInfo(self.zone)
         today = now.astimezone(zone).date()
         ends = [_later_reading(today - timedelta(days=ago), self.end, zone) for ago in (1, 0)]

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from reaper.clients.aws import Aws
+from reaper.clients.aws import CREATE_TAGS, HIBERNATE_INSTANCES, STOP_INSTANCES, TERMINATE_INSTANCES, Aws
 from reaper.clients.ec2 import (
     InstanceModel,
     cancel_spot_request,
     describe_instances,
+    may,
     persistent_requests,
     protection,
     stop,
@@ -16,15 +17,22 @@ from reaper.clients.ec2 import (
 from reaper.clock import Clock
 from reaper.core.codec import instant_to_text
 from reaper.core.model import Resource
-from reaper.errors import ActionDenied, ActionUnavailable, CollectError, SourceDenied
-from reaper.plugins import ActOutcome
+from reaper.errors import ActionDenied, ActionUnavailable, CollectError, OutcomeUnknown, SourceDenied
+from reaper.plugins import UNDER_WAY, ActOutcome
 from reaper.providers.ec2.options import Ec2Options
 from reaper.providers.ec2.shaping import LAST_ACTION, incarnation
 
-__all__ = ["act_on", "changed"]
+__all__ = ["act_on", "changed", "would_be_denied"]
 
-_FROM = {"stop": ("running",), "hibernate": ("running",), "terminate": ("running", "stopped")}
+_FROM = {
+    "stop": ("running",),
+    "hibernate": ("running",),
+    "terminate": ("running", "stopped"),
+    "tag": ("running", "stopped"),
+}
 """The states that each action goes from."""
+
+_CALLS = {"stop": STOP_INSTANCES, "hibernate": HIBERNATE_INSTANCES, "terminate": TERMINATE_INSTANCES}
 
 _ENDED = ("shutting-down", "terminated")
 
@@ -38,7 +46,7 @@ async def act_on(
         aws: How to ask.
         region: Where it is.
         resource: What was decided on.
-        action: `stop`, `hibernate`, `terminate`.
+        action: `stop`, `hibernate`, `terminate`, or `tag`, which leaves `reaper:last-action` and nothing else.
         options: Whether what can't hibernate is stopped.
         clock: Dates the tag that is left before.
 
@@ -56,6 +64,9 @@ async def act_on(
         problem = changed(instance, resource, action)
         if problem is not None:
             raise ActionUnavailable(f"not sent: {problem}")
+        if action == "tag":
+            await _leave_tag(aws, region, name, _said(action, clock))
+            return ActOutcome(gone=False, detail=f"{LAST_ACTION} says so")
         protected = await protection(aws, region, name)
         spot = instance.spot_request_id if action == "terminate" and instance.lifecycle == "spot" else ""
         persistent = (await persistent_requests(aws, region, {spot})).get(spot) if spot else None
@@ -66,12 +77,42 @@ async def act_on(
         raise ActionDenied("not sent: termination protection is on (DisableApiTermination)")
     if action != "terminate" and protected.stop:
         raise ActionDenied("not sent: stop protection is on (DisableApiStop)")
-    await tag(aws, region, name, {LAST_ACTION: f"{action} {instant_to_text(clock.now())}"})
+    await _leave_tag(aws, region, name, _said(action, clock))
     if action != "terminate":
         return await _stop(aws, region, instance, action, options)
     if persistent is not False and spot:  # it would start the instance anew
         await cancel_spot_request(aws, region, spot)
     return _began(await terminate(aws, region, name), "it ends now", _FROM["terminate"])
+
+
+async def would_be_denied(aws: Aws, region: str, resource: Resource, action: str) -> str | None:
+    """Ask EC2 what of an act it would refuse, without doing anything; None: nothing.
+
+    Raises:
+        CollectError: That can't be known.
+    """
+    name = resource.ref.id
+    denied = await may(aws, region, CREATE_TAGS, name, {LAST_ACTION: action})
+    if denied is not None or action == "tag":
+        return denied
+    return await may(aws, region, _CALLS[action], name)
+
+
+async def _leave_tag(aws: Aws, region: str, name: str, text: str) -> None:
+    """Say on an instance what will be done to it. Where that is not sure to be written, nothing else is sent."""
+    try:
+        await tag(aws, region, name, {LAST_ACTION: text})
+    except OutcomeUnknown as error:
+        raise ActionUnavailable(
+            f"not sent, since the tag {LAST_ACTION} could not be written: {error}"
+        ) from error
+
+
+def _said(action: str, clock: Clock) -> str:
+    """Write the tag's value: action, instant, policy, decision."""
+    entry = UNDER_WAY.get()
+    why = () if entry is None else (entry.policy, entry.decision_id)
+    return " ".join((action, instant_to_text(clock.now()), *why))
 
 
 def changed(instance: InstanceModel, resource: Resource, action: str) -> str | None:

@@ -23,7 +23,7 @@ class Ec2Provider:
     """
 
     name = "ec2"
-    kinds: Mapping[str, tuple[str, ...]] = {KIND: ("stop", "hibernate", "terminate")}
+    kinds: Mapping[str, tuple[str, ...]] = {KIND: ("stop", "hibernate", "terminate", "tag")}
 
     def __init__(self, options: Ec2Options, clock: Clock) -> None:
         self._options = options

@@ -20,7 +20,7 @@ from reaper.clock import Clock
 from reaper.core.model import Collected, Observation, Poll, Resource
 from reaper.errors import CollectError
 from reaper.plugins import ActOutcome, Look
-from reaper.providers.ec2.acting import act_on
+from reaper.providers.ec2.acting import act_on, would_be_denied
 from reaper.providers.ec2.asking import Asking
 from reaper.providers.ec2.evidence import Said
 from reaper.providers.ec2.gpus import host_of
@@ -121,6 +121,10 @@ class InstancesSource:
         return await act_on(
             self._shard.aws, self._shard.region, resource, action, self._options, self._shard.clock
         )
+
+    async def may(self, resource: Resource, action: str) -> str | None:
+        """Say what of an act EC2 would refuse, asked without doing it."""
+        return await would_be_denied(self._shard.aws, self._shard.region, resource, action)
 
     async def close(self) -> None:
         """There is nothing to close: AWS is the provider's."""

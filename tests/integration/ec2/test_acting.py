@@ -7,8 +7,10 @@ import pytest
 
 from reaper.clients.aws import Models
 from reaper.clients.ec2 import forget_types
+from reaper.core.facts import ActionState, LedgerEntry
 from reaper.core.model import Resource
 from reaper.errors import ActionDenied, ActionUnavailable, OutcomeUnknown
+from reaper.plugins import UNDER_WAY
 from reaper.testing import FakeClock, hours, minutes
 from reaper.testing.ec2 import Fleet, Instance
 from tests.integration.ec2.watching import Watching
@@ -181,6 +183,59 @@ class TestStop:
         fleet.deny("CreateTags")
         assert "ec2:CreateTags" in await denied(watching, resource)
         assert fleet.calls("StopInstances") == []
+
+    async def test_where_the_tag_may_not_have_been_written_nothing_is_sent(
+        self, watching: Watching, fleet: Fleet, box: Instance
+    ) -> None:
+        """Else a stop would be in doubt that was never asked for."""
+        resource = await watching.one()
+        fleet.drop("CreateTags", after=True)
+        assert "could not be written" in await refused(watching, resource)
+        assert fleet.calls("StopInstances") == []
+
+    async def test_the_tag_names_policy_and_decision(
+        self, watching: Watching, fleet: Fleet, box: Instance
+    ) -> None:
+        resource = await watching.one()
+        entry = LedgerEntry(
+            at=fleet.now(),
+            action_id="a1",
+            state=ActionState.STARTED,
+            ref=resource.ref,
+            action="stop",
+            policy="forgotten gpus",
+            decision_id="d0123",
+        )
+        UNDER_WAY.set(entry)
+        await watching.source.act(resource, "stop")
+        assert box.tags["reaper:last-action"].endswith("Z forgotten gpus d0123")
+
+    async def test_a_mark_and_nothing_else(self, watching: Watching, fleet: Fleet, box: Instance) -> None:
+        done = await watching.source.act(await watching.one(), "tag")
+        assert (done.gone, acts(fleet)) == (False, ["CreateTags"])
+        assert box.tags["reaper:last-action"].startswith("tag 2026-")
+        assert fleet.instance(box.id).state == "running"
+
+    @pytest.mark.parametrize(
+        ("action", "refusing"),
+        [
+            ("stop", "CreateTags"),
+            ("stop", "StopInstances"),
+            ("hibernate", "StopInstances"),
+            ("terminate", "TerminateInstances"),
+            ("tag", "CreateTags"),
+        ],
+    )
+    async def test_what_would_be_denied_is_known_without_doing_it(
+        self, watching: Watching, fleet: Fleet, box: Instance, action: str, refusing: str
+    ) -> None:
+        box.hibernation = True
+        resource = await watching.one()
+        assert await watching.source.may(resource, action) is None
+        fleet.deny(refusing)
+        assert f"ec2:{refusing}" in (await watching.source.may(resource, action) or "")
+        assert fleet.instance(box.id).state == "running"
+        assert "reaper:last-action" not in box.tags
 
     @pytest.mark.parametrize("operation", ["DescribeInstances", "DescribeInstanceAttribute"])
     async def test_what_cant_be_looked_at_is_not_acted_on(
