@@ -114,5 +114,8 @@ def suggest(name: str, known: list[str]) -> str | None:
         return text.lower().replace("-", "_").replace("__", "_").replace(".", "_").removeprefix("reaper_")
 
     by_bare = {bare(one): one for one in reversed(known)}
+    stem = bare(name).removesuffix("_file")  # of a setting that is not secret, and so has no _FILE
+    if stem in by_bare:
+        return by_bare[stem]
     near = get_close_matches(bare(name), list(by_bare), n=1, cutoff=0.6)
     return by_bare[near[0]] if near else None
