@@ -4,8 +4,7 @@ Reading imports core alone. Writing puts the daemon's own control over the journ
 does to a request is written down once, and the next start sees it.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -33,7 +32,7 @@ from reaper.core.report import (
 from reaper.core.ruleset import Rule, Ruleset
 from reaper.core.world import World
 from reaper.errors import ConfigError, ControlError, JournalLocked, UsageError
-from reaper.journal import journal_at
+from reaper.journal import SqliteJournal, journal_at
 from reaper.plugins import Caller, Journal, LedgerQuery, load
 
 if TYPE_CHECKING:
@@ -111,6 +110,17 @@ def _rule_class(name: str) -> Any:
     return load(
         "reaper.policies", name
     )  # reads the metadata of every package: once a rule, not once a policy
+
+
+def _at_once(work: Coroutine[Any, Any, Document]) -> Document:
+    """Run what never waits, without an event loop: to import asyncio takes a sixth of `reaper status`."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        document: Document = done.value
+        return document
+    work.close()
+    raise RuntimeError("a journal that is only read must not wait")
 
 
 class JournalReach:
@@ -220,7 +230,6 @@ class JournalReach:
 
     def _read(self, read: Callable[[Past], Awaitable[Document]]) -> Document:
         async def work() -> Document:
-            journal = journal_at(self.place)
             await journal.open(write=False)
             try:
                 past = await recall(journal, SystemClock().now())
@@ -228,6 +237,11 @@ class JournalReach:
                 return await read(past)
             finally:
                 await journal.close()
+
+        journal = journal_at(self.place)
+        if isinstance(journal, SqliteJournal):
+            return _by_journal(_at_once(work()))
+        import asyncio
 
         return _by_journal(asyncio.run(work()))
 
@@ -237,6 +251,8 @@ class JournalReach:
         *,
         configured: bool = False,
     ) -> Document:
+        import asyncio
+
         from reaper import log
         from reaper.cli.reach import own_name
 
@@ -268,6 +284,8 @@ class JournalReach:
 
     async def _lock(self, journal: Journal) -> None:
         """Open it for writing; a `run --once` at work is waited for, a few seconds long."""
+        import asyncio
+
         for left in reversed(range(_PATIENCE)):
             try:
                 return await journal.open(write=True)

@@ -1,10 +1,10 @@
-"""The journal in a SQLite file: the standard library's sqlite3 in one worker thread."""
+"""The journal in a SQLite file: the standard library's sqlite3, in one worker thread where it is written."""
 
 import os
 from collections.abc import Collection, Coroutine, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from reaper.clock import Clock, SystemClock
@@ -20,8 +20,10 @@ from reaper.journal.opening import open_reader, open_writer
 from reaper.journal.reading import Reading
 from reaper.journal.schema import MIGRATIONS, Migration
 from reaper.journal.store import Store, T, finish
-from reaper.journal.worker import Worker
 from reaper.plugins import LedgerQuery
+
+if TYPE_CHECKING:  # it brings asyncio, which a command that reads starts without
+    from reaper.journal.worker import Worker
 
 __all__ = ["SqliteJournal"]
 
@@ -30,7 +32,8 @@ class SqliteJournal:
     """A journal in a file, as `reaper.plugins.Journal` says.
 
     Every write is one transaction, synced to the disk before it returns (WAL, `synchronous=FULL`). Readings
-    in a process that writes have a connection of their own and let writes pass in between.
+    in a process that writes have a connection of their own and let writes pass in between. Opened for reading it
+    answers at once, in the caller's thread: its methods never wait, and need no event loop.
 
     Args:
         path: The file; made on the first `open(write=True)`, with the folders above it, for its owner alone.
@@ -87,18 +90,20 @@ class SqliteJournal:
             JournalFull: It can't be created or written.
             JournalError: It is open already, or is to be read and is not there.
         """
-        if self._worker is not None:
+        if self._worker is not None or self._store is not None:
             raise JournalError(f"the journal {self.path} is open already")
-        worker = self._worker = Worker(f"journal {self.path.name}")
-        try:
-            if write:
+        if write:
+            from reaper.journal.worker import Worker
+
+            worker = self._worker = Worker(f"journal {self.path.name}")
+            try:
                 opened = await worker.run(lambda: open_writer(self.path, self._clock, self._migrations))
-            else:
-                opened = await worker.run(lambda: open_reader(self.path, self._migrations))
-        except BaseException:
-            self._worker = None
-            await worker.stop()
-            raise
+            except BaseException:
+                self._worker = None
+                await worker.stop()
+                raise
+        else:
+            opened = open_reader(self.path, self._migrations)
         self._store, self.notes = opened.store, opened.notes
         if opened.notes:
             import structlog  # readers, who never get here, start without it
@@ -120,8 +125,11 @@ class SqliteJournal:
         return self._write(entry(batch))
 
     async def _write(self, entry: Entry) -> None:
-        worker, store = self._opened()
-        await worker.run(lambda: store.write(entry))
+        store = self._opened()
+        if self._worker is None:
+            store.write(entry)  # says that it was opened for reading
+        else:
+            await self._worker.run(lambda: store.write(entry))
 
     async def load(self, *, seq: int | None = None, at: datetime | None = None) -> Image:
         """Give the state as of now, of a batch number, or of an instant (the last batch not after it).
@@ -130,29 +138,29 @@ class SqliteJournal:
             JournalError: What that needs has been pruned.
             JournalCorrupt, JournalSchema: It can't be read.
         """
-        _, store = self._opened()
+        store = self._opened()
         return await self._read(store.load(seq, at))
 
     async def facts(self, query: LedgerQuery) -> list[Fact]:
         """Read facts back, oldest first."""
-        _, store = self._opened()
+        store = self._opened()
         return await self._read(store.facts(query))
 
     async def decisions(
         self, *, ref: ResourceRef | None = None, decision_id: str | None = None, limit: int = 100
     ) -> list[Decision]:
         """Read decisions back, oldest first, the newest `limit`. `decision_id` may be a prefix."""
-        _, store = self._opened()
+        store = self._opened()
         return await self._read(store.decisions(ref, decision_id, limit))
 
     async def lives(self, keys: Collection[ResourceKey], *, since: datetime) -> list[Sighting]:
         """Give the lives of some resources that had not ended at an instant, in the order they were seen first."""
-        _, store = self._opened()
+        store = self._opened()
         return await self._read(store.lives(keys, since))
 
     async def config(self, digest: str) -> Mapping[str, object] | None:
         """Give the rules' body with this digest."""
-        _, store = self._opened()
+        store = self._opened()
         return await self._read(store.config(digest))
 
     async def prune(self, before: datetime) -> int:
@@ -163,7 +171,7 @@ class SqliteJournal:
         Returns:
             How many rows went.
         """
-        _, store = self._opened()
+        store = self._opened()
         return await self._read(store.prune(before))
 
     async def close(self) -> None:
@@ -171,6 +179,8 @@ class SqliteJournal:
         worker, store = self._worker, self._store
         self._worker = self._store = None
         if worker is None:
+            if store is not None:
+                store.close()
             return
         try:
             if store is not None:
@@ -178,13 +188,15 @@ class SqliteJournal:
         finally:
             await worker.stop()
 
-    def _opened(self) -> tuple[Worker, Store]:
-        if self._worker is None or self._store is None:
+    def _opened(self) -> Store:
+        if self._store is None:
             raise JournalError(f"the journal {self.path} is not open")
-        return self._worker, self._store
+        return self._store
 
     async def _read(self, steps: Reading[T]) -> T:
-        worker, store = self._opened()
+        worker, store = self._worker, self._opened()
+        if worker is None:
+            return finish(steps)
         if store.reads_apart:
             return await worker.run_patiently(steps)
         return await worker.run(lambda: finish(steps))

@@ -35,8 +35,8 @@ import reaper.cli.offline, reaper.cli.status, reaper.policies.idle
 from reaper.plugins import names
 names("reaper.journals")
 unwanted = {
-    "aiohttp", "importlib.metadata", "pydantic", "reaper.config.model", "reaper.daemon", "reaper.journal.pruning",
-    "reaper.journal.writing", "structlog", "zoneinfo",
+    "aiohttp", "asyncio", "importlib.metadata", "pydantic", "reaper.config.model", "reaper.daemon",
+    "reaper.journal.pruning", "reaper.journal.writing", "structlog", "zoneinfo",
 }
 print(sorted(unwanted & sys.modules.keys()))
 """
