@@ -185,7 +185,8 @@ async def test_their_spot_requests_are_there(fleet: Fleet, aws: Aws) -> None:
         if one.get("InstanceLifecycle") == "spot"
     }
     assert spots
-    for parameters in ({}, {"SpotInstanceRequestIds": list(spots)}):
+    asked: list[dict[str, Any]] = [{}, {"SpotInstanceRequestIds": list(spots)}]
+    for parameters in asked:
         answer = await aws("ec2", "describe_spot_instance_requests", **parameters)
         found = {one["SpotInstanceRequestId"]: one["InstanceId"] for one in answer["SpotInstanceRequests"]}
         assert found == spots
