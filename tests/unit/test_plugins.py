@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reaper import plugins
+from reaper import entrypoints as plugins
 from reaper.errors import ConfigError
 
 GROUPS = ("reaper.providers", "reaper.policies", "reaper.notifiers", "reaper.journals")
