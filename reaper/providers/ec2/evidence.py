@@ -231,15 +231,25 @@ def judge(held: Known, now: datetime, *, whole_for: timedelta, what: str, none: 
         return Said(
             Activity.UNKNOWN, None, "not enough samples: CloudWatch's newest is more than 15 minutes old"
         )
-    if _covered(held.active_at, held.newest_at, held.missing):
-        value = f"{what} last then, by CloudWatch" if held.seen else f"never {what} since, by CloudWatch"
-        return Said(Activity.IDLE, min(held.active_at, now), value)
-    since = held.whole_since
-    after_gap = since > held.active_at and held.newest_at - since >= whole_for
-    if after_gap and _covered(since, held.newest_at, held.missing_since):
-        return Said(Activity.IDLE, min(since, now), f"never {what} since CloudWatch has samples again")
+    if held.whole_since > held.active_at:
+        return _after_gap(held, held.newest_at, now, whole_for)
+    if not _covered(held.active_at, held.newest_at, held.missing):
+        since = f"{held.active_at:%Y-%m-%d %H:%M}Z"
+        return Said(Activity.UNKNOWN, None, f"not enough samples: fewer than 90 % since {since}")
+    value = f"{what} last then, by CloudWatch" if held.seen else f"never {what} since, by CloudWatch"
+    return Said(Activity.IDLE, min(held.active_at, now), value)
+
+
+def _after_gap(held: Known, newest: datetime, now: datetime, whole_for: timedelta) -> Said:
+    """Judge by what came after the latest long gap alone: nothing is known of what was done in it."""
+    since = f"{held.whole_since:%Y-%m-%d %H:%M}Z"
+    if not _covered(held.whole_since, newest, held.missing_since):
+        return Said(Activity.UNKNOWN, None, f"not enough samples: fewer than 90 % since {since}")
+    if newest - held.whole_since < whole_for:
+        detail = f"not enough samples: whole again since {since} only, after a gap of 15 minutes or more"
+        return Said(Activity.UNKNOWN, None, detail)
     return Said(
-        Activity.UNKNOWN, None, f"not enough samples: fewer than 90 % since {held.active_at:%Y-%m-%d %H:%M}Z"
+        Activity.IDLE, min(held.whole_since, now), "nothing since CloudWatch has samples again, after a gap"
     )
 
 

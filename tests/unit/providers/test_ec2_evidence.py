@@ -91,6 +91,24 @@ class TestUnknown:
         found = said([*before, *points(begun, T0)])
         assert (found.activity, found.evidence_at) == (Activity.IDLE, begun)
 
+    @pytest.mark.parametrize(
+        ("history", "begins", "ends"),
+        [(DAY, 145, 10), (10 * DAY, 23 * 60, 10)],
+    )
+    def test_nothing_is_known_of_a_hole_however_long_it_was_idle_before(
+        self, history: timedelta, begins: int, ends: int
+    ) -> None:
+        """An agent that was dead while there was work says nothing of it; its coverage is above 90 % all the same."""
+        since = T0 - history
+        found = said([*points(since, T0 - minutes(begins)), *points(T0 - minutes(ends), T0)], since=since)
+        assert (found.activity, "gap" in found.value) == (Activity.UNKNOWN, True)
+
+    @pytest.mark.parametrize(("periods", "since"), [(2, LAUNCH), (3, T0 - 3 * HOUR)])
+    def test_a_gap_of_a_quarter_of_an_hour_is_never_bridged(self, periods: int, since: datetime) -> None:
+        ends = T0 - 3 * HOUR
+        found = said([*points(LAUNCH, ends - periods * PERIOD), *points(ends, T0)])
+        assert (found.activity, found.evidence_at) == (Activity.IDLE, since)
+
     def test_a_part_of_a_period_is_no_datapoint(self) -> None:
         found = said([Point(at, active=False, whole=False) for at in moments(LAUNCH, T0)])
         assert found.activity is Activity.UNKNOWN
