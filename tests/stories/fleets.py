@@ -101,6 +101,12 @@ class FleetStory:
         """Give what `reaper explain` says of an instance."""
         return str(await DaemonControl(self.daemon).explain(name))
 
+    async def plan(self) -> dict[str, Any]:
+        """Give what `reaper plan` says, looked at anew."""
+        control = DaemonControl(self.daemon)
+        found: Any = await self.daemon.after_one_look(control.plan)
+        return dict(found)
+
     async def done(self) -> list[LedgerEntry]:
         """Give the acts that were carried out."""
         facts = await self.daemon.journal.facts(LedgerQuery(types=("LedgerEntry",)))

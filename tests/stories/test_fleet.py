@@ -50,7 +50,9 @@ async def test_an_idle_instance_is_stopped_and_one_at_work_is_not(tell: Tell) ->
         assert story.states([box.id, busy.id, young.id, kept.id]) == ["stopped", *3 * ["running"]]
         assert story.status("busy")["hourly_cost"] is not None
         assert story.status("kept")["reason"] == "protected"
-        assert box.tags["reaper:last-action"].startswith("stop ")
+        (entry,) = await story.done()
+        action, at, *by = box.tags["reaper:last-action"].split()
+        assert (action, at[:11], by) == ("stop", "2026-03-02T", ["idle", entry.decision_id])
 
 
 async def test_cloudwatch_unreachable_stops_none_of_twenty(tell: Tell) -> None:
@@ -213,3 +215,14 @@ async def test_one_that_changes_between_the_look_and_the_act(tell: Tell) -> None
         await story.rounds(6)
         assert (story.states([box.id]), story.acts()) == (["running"], [])
         assert story.status()["reason"] == "protected"
+
+
+async def test_a_plan_says_what_would_be_denied(tell: Tell) -> None:
+    async with tell(MODE="dry-run") as story:
+        box = story.fleet.add("m5.large", "box", age=DAY)
+        story.fleet.deny("StopInstances")
+        await story.rounds(4)
+        plan = await story.plan()
+        (item,) = plan["items"]
+        assert (item["name"], "ec2:StopInstances" in item["would_be_denied"]) == ("box", True)
+        assert (story.states([box.id]), box.tags.get("reaper:last-action")) == (["running"], None)
