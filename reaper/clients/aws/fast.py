@@ -162,12 +162,16 @@ def read_instances(body: bytes) -> dict[str, Any]:
         table = str(_stylesheet(found[1])(root))
         del root  # five times as large as the answer
         *rows, end = table.split(_ROW)
-        token, request, count = end.split(_FIELD)
+        token, request, count, lists, lacking = end.split(_FIELD)
         instances = [_instance(row.split(_FIELD)) for row in rows]
     except (etree.LxmlError, ValueError, TypeError) as error:
         raise Unexpected(str(error)) from error
     if int(count) != len(instances):
         raise Unexpected(f"{count} instances were {len(instances)}")
+    if (lists, lacking) != ("1", "0"):
+        raise Unexpected(
+            "it has no list of instances, or a reservation has none: that is not the same as an empty one"
+        )
     return {
         "Reservations": [{"Instances": instances}],
         "NextToken": token,
@@ -225,7 +229,9 @@ def _stylesheet_text(namespace: str) -> str:
     }</x:for-each>{_said(_ROW)}</x:for-each>
   <x:value-of select="e:nextToken"/>{_said(_FIELD)}
   <x:value-of select="e:requestId"/>{_said(_FIELD)}
-  <x:value-of select="count(e:reservationSet/*/e:instancesSet/*)"/>
+  <x:value-of select="count(e:reservationSet/*/e:instancesSet/*)"/>{_said(_FIELD)}
+  <x:value-of select="count(e:reservationSet)"/>{_said(_FIELD)}
+  <x:value-of select="count(e:reservationSet/*) - count(e:reservationSet/*/e:instancesSet)"/>
 </x:template>
 </x:stylesheet>"""
 

@@ -6,6 +6,7 @@ it can't be asked again, so that its resources don't come and go with it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -27,8 +28,11 @@ _KEPT_FOR_S = 3600.0
 _AGAIN_AFTER_S = 60.0
 """How soon a question that failed is asked again."""
 
-_AT_ONCE = 24
-"""Questions under way over all accounts and regions: each may have a page of a megabyte in its hands."""
+_AT_ONCE = 32
+"""Questions under way over all accounts and regions: each may have a page of megabytes in its hands."""
+
+_OF_ONE_ACCOUNT = 8
+"""Those of one account: where it is throttled, others still have their turns while its questions wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +110,7 @@ class Scopes:
         self._options = options
         self._aws_options = aws or AwsOptions(adaptive=True)
         self.models = models or Models(self._aws_options.cache)
-        self.own = Aws(self._aws_options, self.models, turns=options.turns)
+        self.own = Aws(self._aws_options, self.models, turns=_Turns(options.turns))
         """The account that the credentials belong to: it assumes the roles, and knows the organization."""
         self._identity: _Kept[tuple[str, str]] = _Kept()
         self._listed: _Kept[dict[str, str]] = _Kept()
@@ -165,7 +169,9 @@ class Scopes:
             role = Role(
                 arn=arn, external_id=self._options.external_id, session_name=self._options.session_name
             )
-            aws = Aws(self._aws_options, self.models, role=role, base=self.own, turns=self._options.turns)
+            aws = Aws(
+                self._aws_options, self.models, role=role, base=self.own, turns=_Turns(self._options.turns)
+            )
             known = self._accounts[account] = _Account(account, aws)
         return known
 
@@ -204,6 +210,26 @@ class Scopes:
         if "all" in self._options.regions:
             return None
         return tuple(dict.fromkeys(self._options.regions)) or (home,)
+
+
+class _Turns(contextlib.AbstractAsyncContextManager[None]):
+    """A turn among all questions, for who has one among those of the account."""
+
+    def __init__(self, shared: asyncio.Semaphore) -> None:
+        self._own = asyncio.Semaphore(_OF_ONE_ACCOUNT)
+        self._shared = shared
+
+    async def __aenter__(self) -> None:
+        await self._own.acquire()
+        try:
+            await self._shared.acquire()
+        except BaseException:
+            self._own.release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._shared.release()
+        self._own.release()
 
 
 Value = TypeVar("Value")

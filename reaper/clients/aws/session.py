@@ -47,7 +47,7 @@ class Aws:
         models: Shared by several; else its own.
         role: Whose credentials to use: they are asked for when they are needed, and renewed by themselves.
         base: Who assumes the role; else who the environment says we are.
-        turns: Bounds how many questions are under way at the same time, over all that share it.
+        turns: Entered for each question, which bounds how many are under way: a semaphore that several share.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Aws:
         *,
         role: Role | None = None,
         base: "Aws | None" = None,
-        turns: asyncio.Semaphore | None = None,
+        turns: contextlib.AbstractAsyncContextManager[Any] | None = None,
     ) -> None:
         self._options = options or AwsOptions()
         self.models = models or Models(self._options.cache)

@@ -1,6 +1,7 @@
 """What instances there are, of what types, and what protects them."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -64,8 +65,10 @@ async def describe_instances(
         return
     filters = [wanted] if ids is None else [[*wanted, *batch] for batch in _by("instance-id", ids)]
     for one in filters:
-        async for page in aws.each_page(DESCRIBE_INSTANCES, region=region, Filters=one):
-            yield await _models(page)
+        pages = aws.each_page(DESCRIBE_INSTANCES, region=region, Filters=one)
+        async with contextlib.aclosing(pages):
+            async for page in pages:
+                yield await _models(page)
 
 
 async def _models(reservations: list[Any]) -> list[InstanceModel]:

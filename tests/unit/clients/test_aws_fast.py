@@ -137,12 +137,14 @@ def one(more: str = "") -> bytes:
 @given(st.integers(0, 2**32), st.lists(TEXTS, min_size=1, max_size=6))
 def test_it_says_what_botocore_says(seed: int, texts: list[str]) -> None:
     dice = random.Random(seed)
-    reservations = Writer(dice, texts).element(shape().members["Reservations"], "reservationSet")
+    written = Writer(dice, texts).element(shape().members["Reservations"], "reservationSet")
     token = dice.choice(["", "<nextToken/>", "<nextToken>a&amp;b==</nextToken>"])
-    body = answer(f"<requestId>r-1</requestId>\n{reservations}\n{token}")
+    body = answer(f"<requestId>r-1</requestId>\n{written}\n{token}")
     theirs = by_botocore(body)
-    instances = [one for reservation in theirs["Reservations"] for one in reservation.get("Instances", ())]
-    if not all(tag.get("Key") for one in instances for tag in one.get("Tags", ())):
+    reservations = theirs["Reservations"]
+    instances = [one for reservation in reservations for one in reservation.get("Instances", ())]
+    keys = [tag.get("Key") for one in instances for tag in one.get("Tags", ())]
+    if not all(keys) or not all("Instances" in reservation for reservation in reservations):
         with pytest.raises(Unexpected):
             read_instances(body)
         return
@@ -189,8 +191,11 @@ def test_a_separator_in_a_tag_forges_nothing(separator: str, how: str) -> None:
         one().replace(b"<instanceId>", b"<instanceId>\xff"),
         one("<a>" * 300 + "</a>" * 300),
         one("<networkInterfaceSet><item>"),
+        answer("<requestId>r-1</requestId>"),
+        answer("<reservationSet><item><reservationId>r-1</reservationId></item></reservationSet>"),
+        answer("<reservationSet/><reservationSet/>"),
     ],
-    ids=range(15),
+    ids=range(18),
 )
 def test_what_is_unexpected_is_left_to_botocore(body: bytes) -> None:
     with pytest.raises(Unexpected):

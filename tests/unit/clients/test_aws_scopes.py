@@ -247,3 +247,24 @@ async def test_closing_closes_all(world: World) -> None:
     await every.find()
     await every.close()
     assert sorted(world.closed) == [OWN, OWN, ANN]
+
+
+async def test_one_account_that_is_slow_leaves_turns_to_the_others(world: World) -> None:
+    """Its questions wait, throttled: at most eight of them have turns, of those that are shared."""
+    every = scopes(regions=("eu-west-1",), roles=(role(ANN),), turns=asyncio.Semaphore(10))
+    found = await every.find()
+    own, ann = (scope.aws for scope in found.scopes)
+    waiting = [asyncio.ensure_future(ann._turns.__aenter__()) for _ in range(20)]
+    await asyncio.sleep(0)
+    assert sum(one.done() for one in waiting) == 8
+    async with asyncio.timeout(5):
+        await own._turns.__aenter__()
+        await own._turns.__aenter__()  # the tenth
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await own._turns.__aenter__()
+    await ann._turns.__aexit__(None, None, None)
+    async with asyncio.timeout(5):
+        await own._turns.__aenter__()
+    for one in waiting:
+        one.cancel()
