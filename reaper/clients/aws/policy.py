@@ -116,7 +116,15 @@ class Narrowing:
 
 def partition_of(region: str) -> str:
     """Tell a region's partition by its name. Pure."""
-    known = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+    known = {
+        "cn-": "aws-cn",
+        "us-gov-": "aws-us-gov",
+        "us-iso-": "aws-iso",
+        "us-isob-": "aws-iso-b",
+        "eu-isoe-": "aws-iso-e",
+        "us-isof-": "aws-iso-f",
+        "eusc-": "aws-eusc",
+    }
     return next((name for prefix, name in known.items() if region.startswith(prefix)), "aws")
 
 

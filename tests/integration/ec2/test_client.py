@@ -19,7 +19,7 @@ from reaper.clients.aws import (
 )
 from reaper.clients.aws.fleet import FLEET
 from reaper.clients.aws.policy import LAST_ACTION_TAG, Narrowing, policy
-from reaper.clients.aws.scopes import ScopeOptions, Scopes
+from reaper.clients.aws.scopes import OrganizationOptions, ScopeOptions, Scopes
 from reaper.clients.ec2 import (
     InstanceModel,
     Metric,
@@ -272,6 +272,61 @@ class TestAccounts:
         assert len(found.scopes) >= 17
         assert "me-south-1" not in {scope.region for scope in found.scopes}
         await every.close()
+
+    async def test_an_organizations(self, fleet: Fleet, models: Models) -> None:
+        fleet.add_unit("ou-fake-team0001", "team")
+        fleet.add_unit("ou-fake-part0001", "part", parent="ou-fake-team0001")
+        for account, unit in (("222222222222", "ou-fake-team0001"), ("333333333333", "ou-fake-part0001")):
+            fleet.add_account(account, role="reaper", unit=unit)
+        fleet.add_account("444444444444", role="reaper")
+        fleet.add_account("555555555555", role="another", unit="ou-fake-team0001")
+        fleet.add_account("666666666666", role="reaper", unit="ou-fake-team0001", status="SUSPENDED")
+        organization = OrganizationOptions(
+            role="reaper", units=("ou-fake-team0001",), expect_denied=("555555555555",)
+        )
+        options = ScopeOptions(regions=("eu-west-1",), organization=organization)
+        every = Scopes(options, AwsOptions(attempts=1), models)
+        found = await every.find()
+        assert (found.problems, found.complete) == ((), True)
+        accounts = {scope.account for scope in found.scopes}
+        assert accounts == {"123456789012", "222222222222", "333333333333"}
+        (note,) = found.notes
+        assert note.startswith("555555555555 is not looked at: it refuses, as it may (")
+        await every.close()
+
+    async def test_a_region_that_is_not_turned_on_fails_alone(self, fleet: Fleet, models: Models) -> None:
+        fleet.add_account("222222222222", role="reaper")
+        fleet.add("m5.large", account="222222222222", region="eu-west-1")
+        fleet.disable_region("me-south-1")
+        role = "arn:aws:iam::222222222222:role/reaper"
+        every = Scopes(
+            ScopeOptions(regions=("eu-west-1", "me-south-1"), roles=(role,)), AwsOptions(attempts=1), models
+        )
+        found = await every.find()
+        for _ in range(2):
+            told: dict[str, int | str] = {}
+            for scope in found.scopes:
+                try:
+                    pages = [page async for page in describe_instances(scope.aws, scope.region)]
+                    told[scope.name] = sum(map(len, pages))
+                except SourceDenied as error:
+                    told[scope.name] = "region" if "not turned this region on" in str(error) else str(error)
+            assert told == {
+                "123456789012/eu-west-1": 0,
+                "123456789012/me-south-1": "region",
+                "222222222222/eu-west-1": 1,
+                "222222222222/me-south-1": "region",
+            }
+        assert fleet.counts["AssumeRole"] == 1  # its credentials were good elsewhere: they are kept
+        await every.close()
+
+    async def test_a_storm_of_throttling_is_waited_out(self, fleet: Fleet, models: Models) -> None:
+        fleet.add("m5.large")
+        fleet.throttle("DescribeInstances", times=2)
+        aws = Aws(AwsOptions(attempts=4, adaptive=True), models)
+        assert len(await listed(aws)) == 1
+        assert fleet.counts["DescribeInstances"] == 3
+        await aws.close()
 
 
 async def test_iam_grants_each_call_and_no_other(fleet: Fleet, aws: Aws) -> None:

@@ -5,6 +5,7 @@ import re
 from typing import ClassVar
 
 import pytest
+from botocore.loaders import Loader
 
 from reaper.clients.aws import OPERATIONS
 from reaper.clients.aws.policy import (
@@ -245,6 +246,12 @@ class TestLimits:
         server = arn("app/d-one/ann/kernelgateway/a", region="cn-north-1", partition="aws-cn")
         assert allows(document, DELETE, server, ANN)
         assert not allows(document, DELETE, server.replace("111122223333", "999922223333"), ANN)
+
+    def test_partitions_are_botocores(self):
+        partitions = Loader().load_data("endpoints")["partitions"]
+        for one in partitions:
+            for region in one["regions"]:
+                assert partition_of(region) == one["partition"], region
 
     @pytest.mark.parametrize(
         ("region", "partition"),
