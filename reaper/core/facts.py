@@ -20,6 +20,7 @@ __all__ = [
     "Fact",
     "HoldPlaced",
     "HoldReleased",
+    "HoldTagSeen",
     "LedgerEntry",
     "MassCleared",
     "MassTripped",
@@ -139,6 +140,15 @@ class HoldPlaced:
 
     at: datetime
     hold: Hold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldTagSeen:
+    """A tag that holds a resource was seen for the first time: the longest hold runs from here."""
+
+    at: datetime
+    ref: ResourceRef
+    tag: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +289,7 @@ Fact = (
     | ChildLeft
     | HoldPlaced
     | HoldReleased
+    | HoldTagSeen
     | Paused
     | Resumed
     | MassTripped

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from reaper.core.candidate import ONLY_SHOWN, Candidate
 from reaper.core.facts import ActionState
+from reaper.core.holds import tag_holds
 from reaper.core.verdict import Reason, Veto
 from reaper.core.warning import (
     WARNING,
-    hold_tags,
     notice_blocked_since,
     notice_delivered_at,
     notice_retry_at,
@@ -63,7 +63,7 @@ def _held(c: Candidate) -> Veto | None:
         longest = max(holds, key=lambda hold: (hold.expires_at is None, hold.expires_at or c.now, hold.id))
         detail = _said(f"{longest.id} by {longest.who}", longest.why)
         return Veto(guard="held", reason=Reason.HELD, until=longest.expires_at, detail=detail)
-    for tag, until in hold_tags(c.history.resource):
+    for tag, until in tag_holds(c.history):
         if until is None:
             return Veto(guard="held", reason=Reason.HELD, detail=f"{tag} can't be read, so it holds")
         if c.now < until:

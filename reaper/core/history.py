@@ -168,6 +168,7 @@ class History:
         failures: Failed actions in a row.
         tried: The latest STARTED entry of an action on it.
         climbed: How far each policy's ladder came, by policy name.
+        hold_tags: Since when each tag that holds it is there, by the tag as written.
         children_active_at: The latest activity of anything that lived in it and is gone; a child that we did not
             reap was active when it left.
     """
@@ -186,6 +187,7 @@ class History:
     failures: int = 0
     tried: LedgerEntry | None = None
     climbed: dict[str, Climbed] = field(default_factory=dict)
+    hold_tags: dict[str, datetime] = field(default_factory=dict)
     children_active_at: datetime | None = None
 
     @property

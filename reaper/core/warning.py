@@ -7,11 +7,10 @@ ran out in between, or rules that apply only since then make it void, and anothe
 from datetime import datetime, timedelta
 
 from reaper.core.candidate import Candidate
-from reaper.core.codec import instant_from_text
-from reaper.core.model import Resource
+from reaper.core.holds import tag_holds
 from reaper.core.verdict import Finding
 
-__all__ = ["WARNING", "hold_tags", "notice_blocked_since", "notice_delivered_at", "notice_retry_at"]
+__all__ = ["WARNING", "notice_blocked_since", "notice_delivered_at", "notice_retry_at"]
 
 WARNING = "warning"
 _RETRY_FIRST, _RETRY_LONGEST = timedelta(seconds=30), timedelta(minutes=15)
@@ -52,18 +51,6 @@ def notice_blocked_since(candidate: Candidate) -> datetime | None:
     return attempt[0] if since is None else max(attempt[0], since)
 
 
-def hold_tags(resource: Resource) -> list[tuple[str, datetime | None]]:
-    """Give each `reaper:hold-until` tag as written, with its end; None where that can't be read. Pure."""
-    found: list[tuple[str, datetime | None]] = []
-    for key, value in resource.tags.items():
-        if key.lower() == "reaper:hold-until":
-            try:
-                found.append((f"{key}={value}", instant_from_text(value)))
-            except (TypeError, ValueError):
-                found.append((f"{key}={value}", None))
-    return sorted(found, key=lambda tag: tag[0])
-
-
 def _outdated(at: datetime, finding: Finding) -> bool:
     return finding.since is not None and finding.since > at
 
@@ -77,4 +64,4 @@ def _suspended_after(at: datetime, c: Candidate) -> bool:
         ends = hold.expires_at
         if hold.starts_at <= c.now and (ends is None or ends > at) and hold.matcher.matches(c.history.ref):
             return True
-    return any(ends is None or ends > at for _, ends in hold_tags(c.history.resource))
+    return any(ends is None or ends > at for _, ends in tag_holds(c.history))

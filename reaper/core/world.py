@@ -18,6 +18,7 @@ from reaper.core.facts import (
     Fact,
     HoldPlaced,
     HoldReleased,
+    HoldTagSeen,
     LedgerEntry,
     MassCleared,
     MassTripped,
@@ -28,6 +29,7 @@ from reaper.core.facts import (
     SettingChanged,
 )
 from reaper.core.history import Climbed, History, Run, gap_of, later
+from reaper.core.holds import new_hold_tags, told_holds
 from reaper.core.image import Delta, Image, SourceState
 from reaper.core.ladder import changing, found_stopped
 from reaper.core.model import Collected, Hold, Poll, Resource, ResourceKey, ResourceRef
@@ -35,7 +37,6 @@ from reaper.core.model import Collected, Hold, Poll, Resource, ResourceKey, Reso
 __all__ = ["World"]
 
 _BUDGET_MEMORY = timedelta(days=1)  # ruleset.LONGEST_WINDOW
-_HOLD_DRIFT = timedelta(seconds=30)
 _SETTLES_AFTER = {ActionState.UNKNOWN: timedelta(0), ActionState.SUCCEEDED: timedelta(seconds=30)}
 """How long after its end an act must show in a look; a source that still lists what is gone gets no request a look."""
 _PRELIMINARY = (ActionState.PLANNED, ActionState.NOTICED, ActionState.CONFIRMED, ActionState.ABANDONED)
@@ -175,7 +176,7 @@ class World:
         self._fold(collected, seen, previous, delta)
         self._absent(collected, delta)
         self._leave(poll, delta)
-        self._source_holds(collected, delta)
+        delta.facts.extend(told_holds(collected, self.holds.values()))
         for fact in delta.facts:
             self.apply(fact)
         return delta
@@ -196,6 +197,9 @@ class World:
                     left_at = None if fact.reaped else fact.at
                     known = later(history.children_active_at, fact.active_at)
                     history.children_active_at = later(known, left_at)
+            case HoldTagSeen():
+                if history := self._life(fact.ref):
+                    history.hold_tags[fact.tag] = fact.at
             case HoldPlaced():
                 self.holds[fact.hold.id] = fact.hold
             case HoldReleased():
@@ -258,10 +262,12 @@ class World:
             )
             self._insert(history)
             delta.appeared.append(replace(history))  # as it is now: the batch may be written later
+            delta.facts.extend(new_hold_tags(history, poll.started_at))
             return history
         if history.resource != resource:
             history.resource = resource
             delta.changed.append(replace(history))
+            delta.facts.extend(new_hold_tags(history, poll.started_at))
         history.last_seen_at = poll.started_at
         history.failing_since = None
         history.failure = ""
@@ -346,21 +352,6 @@ class World:
             return [] if parent is None else [parent]
         return [home for home in homes if child.source.startswith(home.resource.children_from)]
 
-    def _source_holds(self, collected: Collected, delta: Delta) -> None:
-        poll = collected.poll
-        whole = poll.complete and poll.targets is None  # what can't be read still protects
-        prefix = f"{poll.source}#"
-        told = {hold.id: hold for hold in (_owned(hold, prefix) for hold in collected.holds)}
-        for known in [hold for hold in self.holds.values() if hold.id.startswith(prefix)]:
-            fresh = told.get(known.id)
-            if fresh is None and not whole:
-                continue
-            if fresh is None:
-                delta.facts.append(HoldReleased(at=poll.started_at, hold_id=known.id, who=poll.source))
-            elif _same_hold(known, fresh):
-                del told[known.id]
-        delta.facts.extend(HoldPlaced(at=poll.started_at, hold=hold) for hold in told.values())
-
     def _note_action(self, entry: LedgerEntry) -> None:
         if entry.state is ActionState.STARTED:
             self.recent_actions = [old for old in self.recent_actions if entry.at - old.at < _BUDGET_MEMORY]
@@ -389,15 +380,3 @@ def _says_more(entry: LedgerEntry, before: LedgerEntry | None) -> bool:
     if before is not None and before.action_id == entry.action_id:
         return True
     return entry.state not in _PRELIMINARY
-
-
-def _owned(hold: Hold, prefix: str) -> Hold:
-    """A source's holds carry its name, or no later look could end them."""
-    return hold if hold.id.startswith(prefix) else replace(hold, id=prefix + hold.id)
-
-
-def _same_hold(known: Hold, fresh: Hold) -> bool:
-    """A remaining time counted down from two looks drifts by milliseconds: that is the same hold."""
-    if known.expires_at is None or fresh.expires_at is None:
-        return known.expires_at == fresh.expires_at and known.matcher == fresh.matcher
-    return known.matcher == fresh.matcher and abs(known.expires_at - fresh.expires_at) < _HOLD_DRIFT

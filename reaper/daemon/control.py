@@ -21,6 +21,7 @@ from reaper.core.facts import (
 )
 from reaper.core.family import Families
 from reaper.core.history import History
+from reaper.core.holds import LONGEST_HOLD
 from reaper.core.model import Hold, HoldMatcher, ResourceRef
 from reaper.core.naming import qualified, resolve
 from reaper.core.report import (
@@ -42,7 +43,6 @@ from reaper.plugins import Caller, LedgerQuery
 
 __all__ = ["DaemonControl", "ambiguous"]
 
-LONGEST_HOLD = timedelta(days=30)
 _ROWS_AT_ONCE = 100
 _CLOCKS_AGREE = timedelta(minutes=5)
 _STUCK = 60.0

@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from reaper.clients.prices import Price, PriceKey
+from reaper.core.holds import hold_tags
 from reaper.core.model import Resource, ResourceRef
-from reaper.core.warning import hold_tags
 
 __all__ = ["LEVELS", "Limits", "Row", "Tally", "document_of", "end_command", "exempt", "matches"]
 
