@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from reaper.cli.diagnosis import installation, surroundings
+from reaper.cli.diagnosis import cloudwatch, installation, surroundings
 from reaper.cli.diagnosis.installation import holder
 from reaper.cli.diagnosis.patient import Check, Finding, Patient
 from reaper.errors import ReaperError
@@ -29,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     surroundings.two_reapers,
     surroundings.process_evidence,
     surroundings.gpu,
+    cloudwatch.cloudwatch,
     surroundings.notifiers,
     installation.socket,
     installation.clock,
