@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from reaper.clients.aws import (
@@ -65,10 +65,25 @@ async def describe_instances(
         return
     filters = [wanted] if ids is None else [[*wanted, *batch] for batch in _by("instance-id", ids)]
     for one in filters:
-        pages = aws.each_page(DESCRIBE_INSTANCES, region=region, Filters=one)
-        async with contextlib.aclosing(pages):
-            async for page in pages:
-                yield await _models(page)
+        async with contextlib.aclosing(
+            aws.each_page(DESCRIBE_INSTANCES, region=region, Filters=one)
+        ) as pages:
+            page = await anext(pages, None)
+            while page is not None:  # instances are made of a page while the next one is on its way
+                made, page = await _both(_models(page), anext(pages, None))
+                yield made
+
+
+async def _both(
+    first: Awaitable[list[InstanceModel]], second: Awaitable[list[Any] | None]
+) -> tuple[list[InstanceModel], list[Any] | None]:
+    """Wait for two things, for both to the end even where one fails: a generator that still runs can't be closed."""
+    one, two = await asyncio.gather(first, second, return_exceptions=True)
+    if isinstance(one, BaseException):
+        raise one
+    if isinstance(two, BaseException):
+        raise two
+    return one, two
 
 
 async def _models(reservations: list[Any]) -> list[InstanceModel]:

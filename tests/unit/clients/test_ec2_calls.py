@@ -1,5 +1,7 @@
 """What is made of answers of EC2 and CloudWatch that no fake would give."""
 
+import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -18,7 +20,7 @@ from reaper.clients.ec2 import (
     stop,
     terminate,
 )
-from reaper.errors import OutcomeUnknown, SourceMalformed
+from reaper.errors import OutcomeUnknown, SourceMalformed, SourceUnavailable
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HERE = "eu-west-1"
@@ -54,6 +56,54 @@ async def test_instances(page: Any) -> None:
     with pytest.raises(SourceMalformed, match="DescribeInstances"):
         async for _ in describe_instances(answering({"Reservations": page}), HERE, ids=("i-1",)):
             pass
+
+
+BOX = {"InstanceId": "i-1", "State": {"Name": "running"}}
+
+
+class Paging(Answering):
+    """Gives pages, one after the other, and raises at the end if it is told to."""
+
+    def __init__(self, pages: list[Any], error: Exception | None = None) -> None:
+        super().__init__(None)
+        self.pages_left, self.error, self.closed = pages, error, False
+
+    async def each_page(self, *_: object, **__: object) -> Any:
+        try:
+            for page in self.pages_left:
+                await asyncio.sleep(0)
+                yield page
+            if self.error is not None:
+                raise self.error
+        finally:
+            self.closed = True
+
+
+class TestPages:
+    async def test_each_is_given_once_in_order(self) -> None:
+        boxes = [BOX | {"InstanceId": f"i-{number}"} for number in range(5)]
+        aws = Paging([[{"Instances": boxes[:2]}], [], [{"Instances": boxes[2:3]}, {"Instances": boxes[3:]}]])
+        found = [[one.id for one in page] async for page in describe_instances(cast("Aws", aws), HERE)]
+        assert found == [["i-0", "i-1"], [], ["i-2", "i-3", "i-4"]]
+
+    @pytest.mark.parametrize("pages", [[[None], [{"Instances": [BOX]}]], [[{"Instances": [BOX]}], [None]]])
+    async def test_one_that_can_not_be_read_ends_it(self, pages: Any) -> None:
+        """Also while the next one is on its way."""
+        aws = Paging(pages)
+        with pytest.raises(SourceMalformed):
+            [page async for page in describe_instances(cast("Aws", aws), HERE)]
+        assert aws.closed
+
+    async def test_so_does_one_that_does_not_come(self) -> None:
+        aws = Paging([[{"Instances": [BOX]}]], SourceUnavailable("no way there"))
+        with pytest.raises(SourceUnavailable):
+            [page async for page in describe_instances(cast("Aws", aws), HERE)]
+
+    async def test_who_stops_reading_closes_it(self) -> None:
+        aws = Paging([[{"Instances": [BOX]}]] * 9)
+        async with contextlib.aclosing(describe_instances(cast("Aws", aws), HERE)) as pages:
+            await anext(pages)
+        assert aws.closed
 
 
 @pytest.mark.parametrize("answer", [{}, {"InstanceTypes": [{}]}, {"InstanceTypes": "m5.large"}])
