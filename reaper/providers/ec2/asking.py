@@ -5,7 +5,7 @@ And nobody is asked about before the shortest timeout has passed since the lates
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from reaper.clients.aws import Aws, Metric, read_metrics
@@ -22,6 +22,7 @@ from reaper.providers.ec2.evidence import (
     at_work,
     busy_bytes,
     fold,
+    fresh,
     judge,
     lag,
 )
@@ -44,6 +45,8 @@ _COUNTS: Mapping[str, tuple[str, ...]] = {
     EBS: ("EBSReadBytes", "EBSWriteBytes"),
 }
 _VOLUME_COUNTS = ("VolumeReadBytes", "VolumeWriteBytes")
+
+_EMPTY = "not enough samples: CloudWatch's answer has none of the last 15 minutes, where earlier ones had"
 
 Key = tuple[str, int]
 """Instance, number of the series."""
@@ -90,7 +93,7 @@ class Asking:
         Returns:
             By instance and signal. What was not asked about is said again, if it was idleness.
         """
-        round_ = _Round(self, now, deadline_s)
+        round_ = _Round(self, now, deadline_s, afresh=all_at_once)
         due = [one for one in subjects if all_at_once or self._due(one, now)]
         await round_.ask(due, (CPU,) if not all_at_once else (CPU, NETWORK, EBS, GPU))
         if not all_at_once:
@@ -117,9 +120,17 @@ class Asking:
         return GpuMetrics(await gpu_metrics(self._aws, self._region), self.shared_hosts)
 
     def settle(
-        self, subject: Subject, signal: str, points: Iterable[Point], now: datetime, none: str
+        self, subject: Subject, signal: str, points: Sequence[Point], now: datetime, *, afresh: bool
     ) -> Said:
-        """Count what was answered, keep it, and say what it says."""
+        """Count what was answered, keep it, and say what it says.
+
+        Args:
+            subject: Of whom.
+            signal: Of what.
+            points: What was answered.
+            now: The look's instant.
+            afresh: Idleness must show in this very answer: an earlier one's datapoint may be of before.
+        """
         life = self._lives.of(subject)
         known = life.known.get(signal) or self.begin(subject, now)
         life.known[signal], held = fold(known, points, now)
@@ -128,8 +139,10 @@ class Asking:
             now,
             whole_for=subject.timeouts.ask_after,
             what=self._work(signal),
-            none=none,
+            none=f"CloudWatch has no datapoint of its {signal}",
         )
+        if afresh and life.said[signal].activity is Activity.IDLE and not fresh(points, now):
+            life.said[signal] = Said(Activity.UNKNOWN, None, _EMPTY)
         life.lag = max(life.lag, lag([held], now))
         return life.said[signal]
 
@@ -176,10 +189,11 @@ def _quiet(said: Said | None, subject: Subject, now: datetime) -> bool:
 class _Round:
     """The questions of one look."""
 
-    def __init__(self, asking: Asking, now: datetime, deadline_s: float) -> None:
+    def __init__(self, asking: Asking, now: datetime, deadline_s: float, *, afresh: bool) -> None:
         self.said: dict[str, dict[str, Said]] = {}
         self._asking = asking
         self._now = now
+        self._afresh = afresh
         self._until = asyncio.get_running_loop().time() + deadline_s
         self._deadline_s = deadline_s
 
@@ -278,8 +292,8 @@ class _Round:
         if isinstance(points, str):
             self._say(subject, signal, Said(Activity.UNKNOWN, None, points))
             return
-        none = f"CloudWatch has no datapoint of its {signal}"
-        self._say(subject, signal, self._asking.settle(subject, signal, points, self._now, none))
+        said = self._asking.settle(subject, signal, points, self._now, afresh=self._afresh)
+        self._say(subject, signal, said)
 
     def _say(self, subject: Subject, signal: str, said: Said) -> None:
         self._asking.life(subject).said[signal] = said

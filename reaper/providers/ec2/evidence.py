@@ -25,6 +25,7 @@ __all__ = [
     "at_work",
     "busy_bytes",
     "fold",
+    "fresh",
     "judge",
     "kept",
     "lag",
@@ -256,6 +257,14 @@ def _after_gap(held: Known, newest: datetime, now: datetime, whole_for: timedelt
 def _covered(since: datetime, newest: datetime, missing: int) -> bool:
     expected = max(0, (newest - floor(since)) // PERIOD - 1)
     return missing <= expected * (1 - _LEAST_COVERAGE)
+
+
+def fresh(points: Iterable[Point], now: datetime) -> bool:
+    """Tell whether an answer itself has a datapoint of the last minutes. Pure.
+
+    An answer that is complete and empty proves nothing: the newest datapoint that is known may be an earlier answer's.
+    """
+    return any((point.whole or point.active) and now - (point.at + PERIOD) <= FRESH for point in points)
 
 
 def lag(held: Iterable[Known], now: datetime) -> timedelta:

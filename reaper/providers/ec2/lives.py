@@ -1,13 +1,13 @@
 """What is remembered of each instance's life from look to look, and after a restart."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from reaper.clients.ec2 import InstanceModel, TypeModel
 from reaper.core.model import Activity
 from reaper.providers.ec2.evidence import Known, Said, kept, restored
-from reaper.providers.ec2.options import Timeouts
+from reaper.providers.ec2.options import Thresholds, Timeouts
 
 __all__ = ["Life", "Lives", "Subject"]
 
@@ -74,11 +74,17 @@ class Lives:
 
     Args:
         memo: What `memo` gave before a restart.
+        thresholds: From when on something is work: what was learnt with others is forgotten, for what was no work
+            then may be work now.
     """
 
-    def __init__(self, memo: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, memo: Mapping[str, object] | None = None, thresholds: Thresholds | None = None
+    ) -> None:
         self._lives: dict[str, Life] = {}
-        stored = (memo or {}).get("lives")
+        self._thresholds = asdict(thresholds or Thresholds())
+        learnt = memo or {}
+        stored = learnt.get("lives") if learnt.get("thresholds") == self._thresholds else None
         for name, one in stored.items() if isinstance(stored, Mapping) else ():
             life = _restored(one)
             if life is not None:
@@ -104,6 +110,7 @@ class Lives:
     def memo(self) -> dict[str, object]:
         """Give what is to be kept, as JSON."""
         return {
+            "thresholds": self._thresholds,
             "lives": {
                 name: {
                     "at": int(life.launched_at.timestamp()),
@@ -112,7 +119,7 @@ class Lives:
                 }
                 for name, life in self._lives.items()
                 if life.known
-            }
+            },
         }
 
 

@@ -90,7 +90,7 @@ class InstancesSource:
         self.interval: timedelta | None = options.interval
         self._shard = shard
         self._options = options
-        self._lives = Lives(memo)
+        self._lives = Lives(memo, options.thresholds)
         self._asking = Asking(shard.aws, shard.region, options.thresholds, self._lives)
         self._persistent: dict[str, bool] = {}
         self._protection: dict[str, tuple[datetime, Protection]] = {}

@@ -9,7 +9,7 @@ from reaper.clients.aws import Models
 from reaper.clients.ec2 import forget_types
 from reaper.clients.prices import PriceBook
 from reaper.core.model import Activity
-from reaper.providers.ec2.options import never
+from reaper.providers.ec2.options import Thresholds, never
 from reaper.testing import T0, FakeClock, hours, minutes
 from reaper.testing.ec2 import Fleet, Usage
 from tests.integration.ec2.watching import Watching, activities, signals
@@ -19,6 +19,12 @@ from tests.support.ec2 import fixture_clock, fixture_fleet
 __all__ = ["fixture_clock", "fixture_fleet"]
 
 DAY = timedelta(days=1)
+
+
+def nothing(_begins: datetime) -> None:
+    """No datapoint."""
+
+
 ALL = {"state", "cpu", "network", "ebs"}
 
 
@@ -222,6 +228,35 @@ class TestIdle:
         spans = [call["EndTime"] - call["StartTime"] for call in fleet.calls("GetMetricData")]
         assert spans[-1] < hours(13).total_seconds() < spans[0]
         await again.close()
+
+    async def test_what_was_learnt_under_other_thresholds_is_forgotten(
+        self, watching: Watching, fleet: Fleet, clock: FakeClock, models: Models
+    ) -> None:
+        """A GPU at 30 % was no work at first, and is work now."""
+        busy_until = T0 - hours(1)
+        gpu = [lambda begins: 30.0 if begins < busy_until else 0.0]
+        fleet.add("g5.xlarge", "box", age=3 * DAY, usage=Usage(gpus=gpu))
+        before = Watching(fleet, clock, models, thresholds=Thresholds(gpu_percent=50.0))
+        memo = (await before.look()).memo
+        await before.close()
+        again = Watching(fleet, clock, models, memo=memo, thresholds=Thresholds(gpu_percent=5.0))
+        (ref,) = [resource.ref for resource in (await again.look()).resources]
+        found = signals(await again.look(timedelta(0), (ref,)))
+        assert found["gpu"].evidence_at == busy_until
+        await again.close()
+
+    async def test_a_fresh_look_takes_no_earlier_answer_for_its_own(
+        self, watching: Watching, fleet: Fleet
+    ) -> None:
+        """CloudWatch answers completely, and has nothing: since the last look anything may have been done."""
+        box = fleet.add("m5.large", "box", age=DAY)
+        seen = await watching.look()
+        assert activities(seen)["cpu"] is Activity.IDLE
+        box.usage = Usage(cpu=nothing, network_in=nothing, network_out=nothing)
+        (resource,) = seen.resources
+        said = signals(await watching.look(refs=(resource.ref,)))
+        assert {said[name].activity for name in ("cpu", "network")} == {Activity.UNKNOWN}
+        assert "answer has none" in said["cpu"].value
 
     async def test_the_evidence_of_one_stays_the_same_look_after_look(
         self, watching: Watching, fleet: Fleet
