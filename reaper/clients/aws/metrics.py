@@ -4,6 +4,7 @@ GetMetricData takes 500 queries a call and is paid for by the query ($0.01 for 1
 what it gives is all there is: what is not complete proves nothing.
 """
 
+import asyncio
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +13,19 @@ from typing import Any, NamedTuple, TypeVar
 
 from reaper.clients.aws.operations import GET_METRIC_DATA
 from reaper.clients.aws.session import Aws
-from reaper.errors import SourceMalformed
+from reaper.errors import CollectError, SourceMalformed
 
 __all__ = ["MOST_QUERIES", "Metric", "Series", "read_metrics"]
 
 MOST_QUERIES = 500
 """In one GetMetricData (CloudWatch API Reference)."""
 
+_AT_ONCE = 4
+"""Batches under way at the same time, within what the account and region may have (`Aws.turns`)."""
+
 _LONGEST = 200
+
+_TOO_LATE = "CloudWatch gave no complete answer in time"
 
 Series = Mapping[datetime, float]
 """Datapoints by the instant at which their period begins."""
@@ -51,8 +57,9 @@ async def read_metrics(
     start: datetime,
     end: datetime,
     period: timedelta,
+    until: float | None = None,
 ) -> dict[Key, Series | str]:
-    """Ask for series, all of one time.
+    """Ask for series, all of one time. Each batch is paid for, so what became of one is no matter of another's.
 
     Args:
         aws: How to ask.
@@ -61,22 +68,40 @@ async def read_metrics(
         start: From when; on a full period, else CloudWatch rounds it.
         end: Until when.
         period: Of a datapoint: a minute or a multiple of it.
+        until: By when answers must be there, on the event loop's clock; None: however long they take.
 
     Returns:
         The series by key. A text says why one is not known, or not wholly.
 
     Raises:
-        SourceUnavailable, SourceDenied, SourceMalformed: As `Aws.pages`.
+        SourceUnavailable, SourceDenied, SourceMalformed: As `Aws.pages`, where no batch was answered.
+        TimeoutError: There was no answer at all by then.
     """
-    found: dict[Key, Series | str] = {}
-    for batch in _batches(list(wanted.items())):
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def ask(batch: Sequence[tuple[Key, Metric]]) -> dict[Key, Series | str] | Exception:
         queries = [_query(number, metric, period) for number, (_, metric) in enumerate(batch)]
-        results = await aws.pages(
-            GET_METRIC_DATA, region=region, MetricDataQueries=queries, StartTime=start, EndTime=end
-        )
-        answers = _gather(results or ())
-        for number, (key, _) in enumerate(batch):
-            found[key] = _series(answers.get(f"v{number}"))
+        try:
+            async with asyncio.timeout_at(until), turns:
+                results = await aws.pages(
+                    GET_METRIC_DATA, region=region, MetricDataQueries=queries, StartTime=start, EndTime=end
+                )
+                answers = _gather(results or ())
+        except (CollectError, TimeoutError) as error:
+            return error
+        return {key: _series(answers.get(f"v{number}")) for number, (key, _) in enumerate(batch)}
+
+    batches = list(_batches(list(wanted.items())))
+    answered = await asyncio.gather(*[ask(batch) for batch in batches])
+    found: dict[Key, Series | str] = {}
+    for batch, answer in zip(batches, answered, strict=True):
+        if isinstance(answer, Exception):
+            found |= dict.fromkeys([key for key, _ in batch], str(answer) or _TOO_LATE)
+        else:
+            found |= answer
+    failures = [answer for answer in answered if isinstance(answer, Exception)]
+    if failures and len(failures) == len(batches):
+        raise failures[0]
     return found
 
 

@@ -110,10 +110,12 @@ class Asking:
         return now - self._lives.of(subject).active_at() >= subject.timeouts.ask_after
 
     async def read(
-        self, wanted: Mapping[Key, Metric], start: datetime, end: datetime
+        self, wanted: Mapping[Key, Metric], start: datetime, end: datetime, until: float
     ) -> Mapping[Key, Series | str]:
-        """Read series; a text is why one can't be known."""
-        return await read_metrics(self._aws, self._region, wanted, start=start, end=end, period=PERIOD)
+        """Read series; a text is why one can't be known. Until when is on the event loop's clock."""
+        return await read_metrics(
+            self._aws, self._region, wanted, start=start, end=end, period=PERIOD, until=until
+        )
 
     async def gpus(self) -> GpuMetrics:
         """Find out which metrics of GPUs there are."""
@@ -270,8 +272,7 @@ class _Round:
     async def _bounded(self, wanted: Mapping[Key, Metric], span: timedelta) -> Mapping[Key, Series | str]:
         start = self._now.replace(minute=0, second=0, microsecond=0) - span
         try:
-            async with asyncio.timeout_at(self._until):
-                return await self._asking.read(wanted, start, self._now + _AHEAD)
+            return await self._asking.read(wanted, start, self._now + _AHEAD, self._until)
         except TimeoutError:
             why = self._too_late()
         except CollectError as error:
