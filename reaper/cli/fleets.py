@@ -22,7 +22,7 @@ _REST = timedelta(minutes=5)
 _OF_TIME = frozenset({"age", "schedule"})
 """Rules that read activity only with `only_if_idle`."""
 
-_OF_OTHER_THINGS = frozenset({"deadline", "spend", "untagged"})
+_OF_OTHER_THINGS = frozenset({"deadline", "spend", "untagged", "where"})
 """Rules that never read it."""
 
 _LEAST_LOOK_BACK = timedelta(days=1)
@@ -31,7 +31,7 @@ _LEAST_LOOK_BACK = timedelta(days=1)
 def reads_activity(name: str, rule: Any) -> timedelta | None:
     """Tell how long after an activity a rule can say anything else than before; None: it reads no activity. Pure.
 
-    A plugin's rule, and one in CEL, may read anything, so it is always shown what there is.
+    A plugin's rule may read anything, so it is always shown what there is; a condition in CEL sees no signal.
 
     Args:
         name: Its entry point.

@@ -14,6 +14,7 @@ from reaper.core.model import Resource, ResourceRef
 from reaper.core.ruleset import Mode, Step
 from reaper.policies.age import AgeRule
 from reaper.policies.idle import IdleRule
+from reaper.policies.where import WhereRule
 from reaper.testing import FakeClock, hours, minutes
 from tests.support.configuration import Given
 
@@ -89,6 +90,7 @@ def test_the_preset_stops_idle_gpus_and_only_shows_old_ones(given: Given) -> Non
         ("age", AgeRule(timeout=hours(72), only_if_idle=True, idle_for=hours(1)), hours(1)),
         ("untagged", SimpleNamespace(timeout=hours(1)), None),
         ("spend", SimpleNamespace(timeout=timedelta(0)), None),
+        ("where", SimpleNamespace(timeout=timedelta(0)), None),
         ("somebodys", SimpleNamespace(timeout=hours(1)), timedelta(0)),
         ("not", SimpleNamespace(timeout=hours(1)), timedelta(0)),
     ],
@@ -104,6 +106,16 @@ def test_combined_rules_want_to_know_as_soon_as_one_of_them_does() -> None:
     )
     assert reads_activity("all", SimpleNamespace(rules=(old, idle))) == hours(3)
     assert reads_activity("any", SimpleNamespace(rules=(old,))) is None
+
+
+def test_a_condition_asks_for_nothing_by_itself() -> None:
+    """The key `where` of a policy makes its rule one of two: were it asked at once, everything would be, always."""
+    where = WhereRule(expression="resource.age > 60.0")
+    parts = (
+        SimpleNamespace(name="where", rule=where),
+        SimpleNamespace(name="idle", rule=IdleRule(timeout=hours(2))),
+    )
+    assert reads_activity("all", SimpleNamespace(rules=parts)) == hours(2)
 
 
 def test_only_policies_that_apply_count(given: Given) -> None:
