@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +31,8 @@ _PRICES_S = 10.0
 
 _REDRAW_S = 0.2
 
+_THREADS = 2
+
 READERS: dict[str, Reader] = {
     "ec2.instance": ec2_rows,
     "studio.app": app_rows,
@@ -55,7 +58,8 @@ class Fleet:
         self._asker = PriceAsker(self._book, self._scopes.own, self._clock)
 
     async def __aenter__(self) -> Self:
-        """Begin."""
+        """Begin. Pages are read by few threads: each has memory of its own that it does not give back."""
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         return self
 
     async def __aexit__(

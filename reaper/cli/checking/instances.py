@@ -15,6 +15,10 @@ _RUNS = ("running", "pending")
 """States that are paid for, and that a person can end."""
 
 
+_STOP = ("ec2", "stop-instances", "--instance-ids")
+_TERMINATE = ("ec2", "terminate-instances", "--instance-ids")
+
+
 async def ec2_rows(aws: Aws, scope: str, now: datetime) -> AsyncIterator[list[Row]]:
     """Give the instances that run in an account and region, a page at a time.
 
@@ -77,4 +81,4 @@ def _end(instance: InstanceModel, persistent: bool | None) -> tuple[str, ...]:
     stops = instance.root_device_type != "instance-store" and (
         instance.lifecycle != "spot" or persistent is True
     )
-    return ("ec2", "stop-instances" if stops else "terminate-instances", "--instance-ids", instance.id)
+    return _STOP if stops else _TERMINATE

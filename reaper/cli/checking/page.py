@@ -34,11 +34,11 @@ class Seen(NamedTuple):
 
 
 def ordered(rows: Iterable[Row], limits: Limits) -> list[Row]:
-    """Put the worst first, then what has run longest."""
-    return sorted(
-        rows,
-        key=lambda row: (LEVELS.index(row.level(limits)), -(row.runtime_s or 0.0), row.scope, row.id),
-    )
+    """Put the worst first, then what has run longest. Sorted by one thing at a time: keys of many would be large."""
+    found = sorted(rows, key=lambda row: row.id)
+    found.sort(key=lambda row: row.runtime_s or 0.0, reverse=True)
+    found.sort(key=lambda row: LEVELS.index(row.level(limits)))
+    return found
 
 
 def written(seen: Seen, limits: Limits, tally: Tally) -> Iterator[str]:

@@ -43,7 +43,7 @@ class Row:
         spot: Whether it is bought on the spot market; None: there is none for such things.
         runtime_s: For how long it runs; None: since when is not known.
         exempt: `protected`, `held` or None.
-        end: The command that ends it, in words.
+        end: The command that ends it, in words, but for the id where that is all that it lacks.
         key: What its price is asked by; None: it has none.
         price: What it costs, once that is known.
     """
@@ -146,8 +146,10 @@ def document_of(row: Row, limits: Limits) -> dict[str, Any]:
 
 def end_command(row: Row) -> str | None:
     """Write the command that ends it; None: there is none."""
-    region = row.scope.partition("/")[2]
-    return f"aws {shlex.join(row.end)} --region {region}" if row.end else None
+    if not row.end:
+        return None
+    words = (*row.end, row.id) if row.kind == "ec2.instance" else row.end
+    return f"aws {shlex.join(words)} --region {row.scope.partition('/')[2]}"
 
 
 def exempt(tags: Mapping[str, str], now: datetime) -> str | None:

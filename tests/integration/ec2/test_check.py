@@ -1,10 +1,12 @@
 """`reaper check` as a command, on the fakes of EC2 and SageMaker: what it prints and how it ends."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import Request, urlopen
 
 import botocore
 import jsonschema  # type: ignore[import-untyped]
@@ -170,6 +172,12 @@ async def test_a_configuration_that_cant_be_used(check: Check) -> None:
     assert (await check(IDLE_TIMEOUT="soon")).status == 103
 
 
+def _reset(moto: str) -> None:
+    """Forget what another test of this process left there."""
+    with urlopen(Request(f"{moto}/moto-api/reset", method="POST"), timeout=30):  # noqa: S310 - our own address
+        pass
+
+
 class TestOnMoto:
     """Moto knows no Studio apps and no prices; LaunchTime is always now."""
 
@@ -185,6 +193,7 @@ class TestOnMoto:
             "HOME": str(tmp_path),
             "XDG_CACHE_HOME": str(cache),
         }
+        await asyncio.to_thread(_reset, environ["AWS_ENDPOINT_URL"])
         try:
             async with aws_session().create_client(
                 "ec2",

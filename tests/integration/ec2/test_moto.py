@@ -1,135 +1,127 @@
-"""The same on moto's server, which is nobody's of ours: the form of EC2's answers, and what becomes of instances."""
+"""The same source on moto's server, which is somebody else's reading of EC2: list, stop, terminate."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.request import Request, urlopen
 
-import aiohttp
 import pytest
+from moto.server import ThreadedMotoServer
 
-from reaper.clients.aws import DESCRIBE_INSTANCES, Aws, AwsOptions, Models
-from reaper.clients.aws.fast import read_instances
-from reaper.clients.ec2 import (
-    InstanceModel,
-    describe_instances,
-    describe_types,
-    forget_types,
-    parse_instance,
-    protection,
-    stop,
-    tag,
-    terminate,
-)
-from reaper.errors import ActionDenied
-
-HERE = "eu-central-1"
-
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+from reaper.clients.aws import Aws, AwsOptions, Models
+from reaper.clients.ec2 import forget_types
+from reaper.clock import SystemClock
+from reaper.core.model import Activity, Collected, Resource, ResourceRef
+from reaper.errors import ActionUnavailable
+from reaper.plugins import Look
+from reaper.providers.ec2.source import InstancesSource, Shard
+from tests.integration.ec2.watching import options, signals
+from tests.integration.studio.watching import made_models
+from tests.support.studio import aws_session
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    return Models(tmp_path_factory.mktemp("cache"))
+    return made_models(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture
-async def aws(moto: str, models: Models, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
+def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     forget_types()
-    async with aiohttp.ClientSession() as session:
-        await session.post(f"{moto}/moto-api/reset")
-    talking = Aws(AwsOptions(attempts=1), models)
-    yield talking
-    await talking.close()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    for name, value in {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with urlopen(Request(f"{url}/moto-api/reset", method="POST"), timeout=30):  # noqa: S310 - our own address
+        pass  # what another test of this process left
+    yield url
+    server.stop()
 
 
-async def run(moto: str, count: int = 1) -> list[str]:
-    """Start instances, each in a reservation of its own; with an ampersand in a tag."""
-    from aiobotocore.session import AioSession
-
-    ids = []
-    async with AioSession().create_client("ec2", region_name=HERE) as client:
-        for number in range(count):
-            answer = await client.run_instances(
-                ImageId="ami-12c6146b",
-                InstanceType="g4dn.xlarge",
-                MinCount=1,
-                MaxCount=1,
-                TagSpecifications=[
-                    {"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": f"a & <{number}> ü"}]}
-                ],
-            )
-            ids.append(answer["Instances"][0]["InstanceId"])
-    return ids
+@pytest.fixture
+async def ec2(moto: str) -> AsyncIterator[Any]:
+    async with aws_session().create_client("ec2") as client:
+        yield client
 
 
-async def listed(aws: Aws) -> dict[str, InstanceModel]:
-    return {one.id: one async for page in describe_instances(aws, HERE) for one in page}
+@pytest.fixture
+async def source(moto: str, models: Models) -> AsyncIterator[InstancesSource]:
+    aws = Aws(AwsOptions(attempts=1, read_timeout_s=30), models)
+    shard = Shard(scope="123456789012/us-east-1", region="us-east-1", aws=aws, clock=SystemClock())
+    yield InstancesSource(shard, options())
+    await aws.close()
 
 
-async def test_an_instance_as_moto_tells_of_it(moto: str, aws: Aws) -> None:
-    (id_,) = await run(moto)
-    told = (await listed(aws))[id_]
-    assert (told.instance_type, told.state, told.tags) == ("g4dn.xlarge", "running", {"Name": "a & <0> ü"})
-    assert told.launched_at is not None
-    assert told.availability_zone.startswith(HERE)
-    (kind,) = (await describe_types(aws, HERE, {told.instance_type})).values()
-    assert (kind.gpus, kind.accelerators) == (1, "1 x T4")
+async def launched(ec2: Any, name: str, **more: Any) -> str:
+    images = (await ec2.describe_images())["Images"]
+    image = next(one["ImageId"] for one in images if one.get("Platform") != "windows")
+    tags = [{"Key": "Name", "Value": name}]
+    answer = await ec2.run_instances(
+        ImageId=image,
+        InstanceType="m5.large",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+        **more,
+    )
+    return str(answer["Instances"][0]["InstanceId"])
 
 
-async def test_the_fast_reading_is_botocores(moto: str, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of an answer as it comes over the wire, with nothing left to botocore."""
-    from reaper.clients.aws import fast
-
-    await run(moto, 7)
-    recorded: list[bytes] = []
-
-    def record(body: bytes) -> dict[str, object]:
-        recorded.append(body)
-        raise fast.Unexpected("the test wants botocore's")
-
-    monkeypatch.setattr(fast, "read_instances", record)
-    theirs = await aws.pages(DESCRIBE_INSTANCES, region=HERE)
-    ours = [one for body in recorded for one in read_instances(body)["Reservations"]]
-    both = [
-        [parse_instance(one) for reservation in them for one in reservation["Instances"]]
-        for them in (ours, theirs or ())
-    ]
-    assert len(both[0]) == 7
-    assert both[0] == both[1]
+async def look(source: InstancesSource, *refs: ResourceRef) -> Collected:
+    at = SystemClock().now()
+    seen = await source.collect(Look(poll_id=1, at=at, deadline=60.0, refs=refs or None))
+    assert seen.poll.complete, seen.poll.error
+    return seen
 
 
-async def test_stop_and_terminate(moto: str, aws: Aws) -> None:
-    (id_,) = await run(moto)
-    assert await tag(aws, HERE, id_, {"reaper:last-action": "stop"})
-    assert await stop(aws, HERE, id_) == "running"
-    stopped = (await listed(aws))[id_]
-    assert (stopped.state, stopped.tags["reaper:last-action"]) == ("stopped", "stop")
-    assert stopped.state_reason == "Client.UserInitiatedShutdown"
-    assert stopped.stopped_at is not None
-    assert await terminate(aws, HERE, id_) == "stopped"
-    assert await listed(aws) == {}
-    assert await terminate(aws, HERE, "i-0123456789abcdef0") is None
+async def fresh(source: InstancesSource, name: str) -> Resource:
+    (found,) = [one for one in (await look(source)).resources if one.name == name]
+    (resource,) = (await look(source, found.ref)).resources
+    return resource
 
 
-async def test_protection(moto: str, aws: Aws) -> None:
-    from aiobotocore.session import AioSession
+async def state(ec2: Any, instance: str) -> str:
+    answer = await ec2.describe_instances(InstanceIds=[instance])
+    return str(answer["Reservations"][0]["Instances"][0]["State"]["Name"])
 
-    (id_,) = await run(moto)
-    async with AioSession().create_client("ec2", region_name=HERE) as client:
-        await client.modify_instance_attribute(InstanceId=id_, DisableApiTermination={"Value": True})
-    told = await protection(aws, HERE, id_)
-    assert (told.stop, told.terminate) == (False, True)
-    with pytest.raises(ActionDenied, match="OperationNotPermitted"):
-        await terminate(aws, HERE, id_)
+
+async def test_it_is_listed_and_without_datapoints_it_is_not_idle(ec2: Any, source: InstancesSource) -> None:
+    box = await launched(ec2, "box")
+    resource = await fresh(source, "box")
+    assert (resource.ref.id, resource.attributes["instance_type"], resource.attributes["vcpus"]) == (
+        box,
+        "m5.large",
+        2,
+    )
+    found = signals(await look(source, resource.ref))
+    assert found["cpu"].activity is Activity.UNKNOWN
+
+
+async def test_stopped_and_then_terminated(ec2: Any, source: InstancesSource) -> None:
+    box, other = await launched(ec2, "box"), await launched(ec2, "other")
+    running = await fresh(source, "box")
+    assert not (await source.act(running, "stop")).gone
+    assert [await state(ec2, one) for one in (box, other)] == ["stopped", "running"]
+    stopped = await fresh(source, "box")
+    assert (stopped.ref, stopped.stopped is not None) == (running.ref, True)
+    assert "reaper:last-action" in stopped.tags
+    with pytest.raises(ActionUnavailable, match="it is stopped, not running"):
+        await source.act(running, "stop")
+    await source.act(stopped, "terminate")
+    assert [await state(ec2, one) for one in (box, other)] == ["terminated", "running"]
+    assert [one.name for one in (await look(source)).resources] == ["other"]
+
+
+async def test_tags_that_changed(ec2: Any, source: InstancesSource) -> None:
+    box = await launched(ec2, "box")
+    resource = await fresh(source, "box")
+    await ec2.create_tags(Resources=[box], Tags=[{"Key": "reaper:protect", "Value": "yes"}])
+    with pytest.raises(ActionUnavailable, match="its tags have changed"):
+        await source.act(resource, "stop")
+    assert await state(ec2, box) == "running"

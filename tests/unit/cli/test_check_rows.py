@@ -29,7 +29,7 @@ BOX = Row(
     spot=False,
     runtime_s=72 * 3600.0,
     exempt=None,
-    end=("ec2", "stop-instances", "--instance-ids", "i-0abc"),
+    end=("ec2", "stop-instances", "--instance-ids"),
     price=PRICE,
 )
 
@@ -98,7 +98,7 @@ def test_the_report_of_the_box_that_ran_for_three_days() -> None:
 
 def test_the_worst_come_first_and_only_they_get_a_command() -> None:
     young = replace(BOX, id="i-young", runtime_s=60.0)
-    warned = replace(BOX, id="i-warned", runtime_s=3 * 3600.0, end=("ec2", "x", "i-warned"))
+    warned = replace(BOX, id="i-warned", runtime_s=3 * 3600.0)
     text = shown(young, warned, BOX)
     assert text.index("i-0abc") < text.index("i-warned") < text.index("i-young")
     assert (text.count("aws ec2"), "i-young --region" in text) == (2, False)
@@ -160,9 +160,8 @@ def test_a_terminal(width: int) -> None:
 
 
 def test_names_cant_move_the_cursor_or_inject_a_command() -> None:
-    odd = replace(
-        BOX, name="a\x1b[2Jb", end=("sagemaker", "delete-endpoint", "--endpoint-name", "a; rm -rf /")
-    )
+    end = ("sagemaker", "delete-endpoint", "--endpoint-name", "a; rm -rf /")
+    odd = replace(BOX, kind="sagemaker.endpoint", name="a\x1b[2Jb", end=end)
     text = shown(odd)
     assert "\x1b" not in text
     assert (
