@@ -26,7 +26,7 @@ from reaper.providers.ec2.evidence import (
     judge,
     lag,
 )
-from reaper.providers.ec2.gpus import GpuMetrics, none_of
+from reaper.providers.ec2.gpus import GpuMetrics, by_gpu, may_be_divided, none_of, silent
 from reaper.providers.ec2.lives import Life, Lives, Subject
 from reaper.providers.ec2.options import Thresholds
 
@@ -215,6 +215,8 @@ class _Round:
             for signal in signals:
                 if signal == EBS and told is not None:
                     self._settle(one, EBS, _joined(told[EBS], answer.get(NETWORK, ())))
+                elif signal == GPU and GPU in answer:
+                    self._settle_gpus(one, [metric for _, metric in gpus[one.instance.id]], answer[GPU])
                 elif signal in answer:
                     self._settle(one, signal, answer[signal])
 
@@ -295,6 +297,23 @@ class _Round:
             return
         said = self._asking.settle(subject, signal, points, self._now, afresh=self._afresh)
         self._say(subject, signal, said)
+
+    def _settle_gpus(
+        self, subject: Subject, metrics: Sequence[Metric], series: Sequence[Series | str]
+    ) -> None:
+        told = [
+            (metric, one) for metric, one in zip(metrics, series, strict=True) if not isinstance(one, str)
+        ]
+        if len(told) < len(series):
+            self._settle(subject, GPU, series)
+            return
+        found = by_gpu(told, 1 if subject.kind is None else subject.kind.gpus, subject.launched_at)
+        life = self._asking.life(subject)
+        life.gpus |= {index for index, one in found.items() if any(value > 0 for value in one.values())}
+        self._settle(subject, GPU, list(found.values()))
+        doubt = silent(found, life.gpus) if may_be_divided(subject.kind) else None
+        if doubt is not None and _quiet(life.said.get(GPU), subject, self._now):
+            self._say(subject, GPU, Said(Activity.UNKNOWN, None, doubt))
 
     def _say(self, subject: Subject, signal: str, said: Said) -> None:
         self._asking.life(subject).said[signal] = said

@@ -43,12 +43,14 @@ class Life:
         known: What is counted of each signal.
         said: What each signal said when it was asked about last.
         lag: How far CloudWatch was behind at most.
+        gpus: Those that once showed more than 0, by index.
     """
 
     launched_at: datetime
     known: dict[str, Known] = field(default_factory=dict)
     said: dict[str, Said] = field(default_factory=dict)
     lag: timedelta = timedelta(0)
+    gpus: set[str] = field(default_factory=set)
 
     def active_at(self) -> datetime:
         """Give the latest activity that is known: to be launched is one."""
@@ -116,6 +118,7 @@ class Lives:
                     "at": int(life.launched_at.timestamp()),
                     "lag": int(life.lag.total_seconds()),
                     "known": {signal: kept(known) for signal, known in life.known.items()},
+                    **({"gpus": sorted(life.gpus)} if life.gpus else {}),
                 }
                 for name, life in self._lives.items()
                 if life.known
@@ -133,6 +136,7 @@ def _restored(one: object) -> Life | None:
             launched_at=datetime.fromtimestamp(one["at"], UTC),
             lag=timedelta(seconds=one["lag"]),
             known={signal: known for signal, known in found.items() if known is not None},
+            gpus={str(index) for index in one.get("gpus", ())},
         )
     except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError):
         return None

@@ -304,6 +304,47 @@ class TestGpus:
         said = signals(await watching.look())["gpu"]
         assert (said.activity, "several" in said.value) == (Activity.UNKNOWN, True)
 
+    @pytest.mark.parametrize("working", [(), (3,), tuple(range(8))], ids=["none", "one", "all"])
+    async def test_a_gpu_that_may_be_divided_must_have_shown_something(
+        self, watching: Watching, fleet: Fleet, working: tuple[int, ...]
+    ) -> None:
+        """A GPU in MIG mode shows 0 whatever it does."""
+
+        def trained(begins: datetime) -> float:
+            return 1.0 if begins < T0 - hours(12) else 0.0
+
+        gpus = [trained if number in working else 0.0 for number in range(8)]
+        fleet.add("p4d.24xlarge", "box", age=DAY - hours(1), usage=Usage(gpus=gpus))
+        said = signals(await watching.look())["gpu"]
+        everything = len(working) == 8
+        assert said.activity is (Activity.IDLE if everything else Activity.UNKNOWN)
+        assert ("MIG" in said.value, "0, 1, 2, 4" in said.value) == (not everything, working == (3,))
+
+    async def test_what_a_divisible_gpu_showed_is_kept_over_a_restart(
+        self, watching: Watching, fleet: Fleet, clock: FakeClock, models: Models
+    ) -> None:
+        def trained(begins: datetime) -> float:
+            return 1.0 if begins < T0 - hours(12) else 0.0
+
+        fleet.add("p4d.24xlarge", "box", age=DAY - hours(1), usage=Usage(gpus=8 * [trained]))
+        again = Watching(fleet, clock, models, memo=(await watching.look()).memo)
+        assert signals(await again.look())["gpu"].activity is Activity.IDLE
+        await again.close()
+
+    async def test_what_the_agent_called_gpus_before_does_not_blind(
+        self, watching: Watching, fleet: Fleet
+    ) -> None:
+        """ListMetrics names it for two weeks, and so it does GPUs of an earlier life on a greater type."""
+        box = fleet.add("g5.xlarge", "box", age=hours(20), usage=Usage(gpus=[0.0]))
+        namespace, name = "CWAgent", "nvidia_smi_utilization_gpu"
+        for index, points in (
+            ("0", {T0 - hours(30): 50.0, T0 - hours(19): 50.0}),
+            ("1", {T0 - hours(30): 50.0}),
+        ):
+            fleet.metrics.put(box.place, namespace, name, {"InstanceId": box.id, "index": index}, points)
+        said = signals(await watching.look())["gpu"]
+        assert (said.activity, said.evidence_at) == (Activity.IDLE, T0 - hours(19) + minutes(5))
+
     async def test_an_accelerator_that_nobody_measures(self, watching: Watching, fleet: Fleet) -> None:
         fleet.add("trn1.2xlarge", "box", age=DAY)
         assert signals(await watching.look())["gpu"].activity is Activity.UNKNOWN
