@@ -60,6 +60,8 @@ _STYLES = {
     "covered": "32",
     "ok": "32",
     "warn": "33",
+    "warning": "33",
+    "critical": "31",
     "fail": "31",
     "bold": "1",
     "dim": "2",
