@@ -1,7 +1,8 @@
 """Ask CloudWatch about instances: as few metrics as possible, for each one costs.
 
 CPU first. Who computes is not asked further; the others are: network, EBS and, where there are accelerators, GPUs.
-And nobody is asked about before the shortest timeout has passed since the latest activity that is known.
+And nobody is asked about before the shortest timeout has passed since the latest activity that is known, nor who is
+never acted on.
 """
 
 import asyncio
@@ -94,13 +95,16 @@ class Asking:
             By instance and signal. What was not asked about is said again, if it was idleness.
         """
         round_ = _Round(self, now, deadline_s, afresh=all_at_once)
-        due = [one for one in subjects if all_at_once or self._due(one, now)]
+        due = [one for one in subjects if not one.spared and (all_at_once or self._due(one, now))]
         await round_.ask(due, (CPU,) if not all_at_once else (CPU, NETWORK, EBS, GPU))
         if not all_at_once:
             quiet = [one for one in due if _quiet(round_.said.get(one.instance.id, {}).get(CPU), one, now)]
             await round_.ask(quiet, (NETWORK, EBS, GPU))
         found = {}
         for one in subjects:
+            if one.spared:
+                found[one.instance.id] = self._lives.of(one).unasked(now, CPU, one.spared)
+                continue
             asked = round_.said.get(one.instance.id, {})
             known = self._lives.known(one.instance.id)
             found[one.instance.id] = asked | (known.remembered(now, asked) if known else {})

@@ -21,12 +21,14 @@ class Subject:
         launched_at: When this life began.
         kind: Its type; None: it can't be described.
         timeouts: When its activity matters.
+        spared: Why it is never acted on, whatever it does; empty: it may be.
     """
 
     instance: InstanceModel
     launched_at: datetime
     kind: TypeModel | None
     timeouts: Timeouts
+    spared: str = ""
 
     @property
     def vcpus(self) -> int | None:
@@ -69,6 +71,13 @@ class Life:
                     Activity.IDLE, min(known.active_at, now), "at work last then, by CloudWatch"
                 )
         return {name: said for name, said in left.items() if name not in set(asked)}
+
+    def unasked(self, now: datetime, signal: str, why: str) -> dict[str, Said]:
+        """Say what is known, and that no more is asked: of a signal at least, dated by the launch if need be."""
+        least = {signal: Said(Activity.IDLE, min(self.launched_at, now), "")}
+        known = least | self.remembered(now, ())
+        value = f"not asked of CloudWatch, for nothing acts on it: {why}"
+        return {name: said._replace(value=value) for name, said in known.items()}
 
 
 class Lives:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from reaper.clients.ec2.models import InstanceModel, Protection, TypeModel
 from reaper.core.model import Obstacle
 
-__all__ = ["STOPS", "TRANSITIONS", "managed_by", "obstacles"]
+__all__ = ["STOPS", "TRANSITIONS", "managed_by", "obstacles", "spared"]
 
 STOPS = ("stop", "hibernate")
 """Actions after which an instance can be started again."""
@@ -18,6 +18,8 @@ STOPS = ("stop", "hibernate")
 TRANSITIONS = frozenset({"pending", "stopping", "shutting-down"})
 
 _NO_STOP = "its root volume is a local disk (instance store): it can't be stopped, only terminated"
+
+_PROTECT = "reaper:protect"
 
 _GROUP_TAG = "aws:autoscaling:groupName"
 
@@ -53,6 +55,14 @@ def obstacles(
         *_protected(protection),
     ]
     return tuple([one for one in found if one.reason not in allow or one.detail == _NO_STOP])
+
+
+def spared(instance: InstanceModel, found: Iterable[Obstacle]) -> str:
+    """Say why nothing is ever done to it, whatever it does: a tag, or what stands against every action. Pure."""
+    tag = next((key for key in instance.tags if key.lower() == _PROTECT), None)
+    if tag is not None:
+        return f"it has the tag {tag}"
+    return next((one.detail or one.reason for one in found if not one.actions), "")
 
 
 def managed_by(tags: Mapping[str, str], globs: Iterable[str]) -> str | None:

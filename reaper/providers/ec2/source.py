@@ -25,7 +25,7 @@ from reaper.providers.ec2.asking import Asking
 from reaper.providers.ec2.evidence import Said
 from reaper.providers.ec2.gpus import host_of
 from reaper.providers.ec2.lives import Lives, Subject
-from reaper.providers.ec2.obstacles import obstacles
+from reaper.providers.ec2.obstacles import obstacles, spared
 from reaper.providers.ec2.options import Ec2Options
 from reaper.providers.ec2.shaping import LISTED, STATE, resource_of, state_said
 
@@ -171,7 +171,13 @@ class InstancesSource:
         if timeouts is not None and instance.launched_at is not None:
             launched_at = min(instance.launched_at, now)
             seen.subjects.append(
-                Subject(instance=instance, launched_at=launched_at, kind=kind, timeouts=timeouts)
+                Subject(
+                    instance=instance,
+                    launched_at=launched_at,
+                    kind=kind,
+                    timeouts=timeouts,
+                    spared=spared(instance, found),
+                )
             )
 
     async def _types(self, page: Iterable[InstanceModel], notes: set[str]) -> Mapping[str, TypeModel]:

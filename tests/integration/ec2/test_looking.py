@@ -166,6 +166,44 @@ class TestAsking:
             5,
         )
 
+    @pytest.mark.parametrize(
+        ("tags", "why"),
+        [
+            ({"Reaper:Protect": "no"}, "Reaper:Protect"),
+            ({"aws:autoscaling:groupName": "web"}, "Auto Scaling group web"),
+        ],
+        ids=["protected", "scaled"],
+    )
+    async def test_nobody_pays_for_what_is_never_acted_on(
+        self, watching: Watching, fleet: Fleet, tags: dict[str, str], why: str
+    ) -> None:
+        fleet.add("m5.large", "box", age=DAY, tags=tags, usage=Usage(cpu=90.0))
+        seen = await watching.look()
+        said = signals(seen)["cpu"]
+        assert (said.activity, said.evidence_at) == (Activity.IDLE, T0 - DAY)
+        assert ("not asked" in said.value, why in said.value) == (True, True)
+        (resource,) = seen.resources
+        await watching.look(timedelta(0), (resource.ref,))
+        assert fleet.metrics.asked == 0
+
+    async def test_what_may_be_terminated_is_asked_about_though_it_cant_be_stopped(
+        self, watching: Watching, fleet: Fleet
+    ) -> None:
+        fleet.add("m5.large", "box", age=DAY, spot="one-time")
+        assert set(signals(await watching.look())) == ALL
+
+    async def test_what_was_known_before_it_was_protected_stays_known(
+        self, watching: Watching, fleet: Fleet
+    ) -> None:
+        box = fleet.add("m5.large", "box", age=DAY, usage=Usage(cpu=90.0))
+        await watching.look()
+        asked = fleet.metrics.asked
+        box.tags["reaper:protect"] = ""
+        said = signals(await watching.look(DAY))["cpu"]
+        assert (said.activity, said.evidence_at, fleet.metrics.asked) == (Activity.IDLE, T0, asked)
+        del box.tags["reaper:protect"]
+        assert signals(await watching.look())["cpu"].evidence_at == T0 + DAY + minutes(5)
+
     async def test_five_hundred_a_call(self, watching: Watching, fleet: Fleet) -> None:
         for number in range(510):
             fleet.add("m5.large", f"b-{number}", age=hours(2), usage=Usage(cpu=90.0))
