@@ -3,11 +3,12 @@
 import re
 import socket
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from reaper.clients.aws.scopes import OrganizationOptions, ScopeOptions
 from reaper.clients.prices import PriceBook
+from reaper.clock import Clock
 from reaper.config import Settings
 from reaper.core.model import Resource
 from reaper.core.ruleset import PolicySpec, Ruleset
@@ -28,7 +29,21 @@ _OF_OTHER_THINGS = frozenset({"deadline", "spend", "untagged", "where"})
 _LEAST_LOOK_BACK = timedelta(days=1)
 
 
-def reads_activity(name: str, rule: Any) -> timedelta | None:
+class Moment(NamedTuple):
+    """When a rule of time is asked whether its term is near.
+
+    Attributes:
+        started: When the resource's life began.
+        now: The instant.
+        ahead: How long before its rest must begin it is near: a look, and a warning if there is one.
+    """
+
+    started: datetime
+    now: datetime
+    ahead: timedelta
+
+
+def reads_activity(name: str, rule: Any, moment: Moment | None = None) -> timedelta | None:
     """Tell how long after an activity a rule can say anything else than before; None: it reads no activity. Pure.
 
     A plugin's rule may read anything, so it is always shown what there is; a condition in CEL sees no signal.
@@ -36,25 +51,39 @@ def reads_activity(name: str, rule: Any) -> timedelta | None:
     Args:
         name: Its entry point.
         rule: The rule itself.
+        moment: Leave out rules of time whose term is not near then: before it activity does not matter.
     """
     if name in _OF_OTHER_THINGS:
         return None
     if name in _OF_TIME:
         if not getattr(rule, "only_if_idle", None):
             return None
-        rest = getattr(rule, "idle_for", None)
-        return rest if isinstance(rest, timedelta) else min(_REST, rule.timeout / 10)
+        given = getattr(rule, "idle_for", None)
+        rest = given if isinstance(given, timedelta) else min(_REST, rule.timeout / 10)
+        return rest if moment is None or _near(name, rule, rest, moment) else None
     if name in ("all", "any"):
-        parts = [reads_activity(part.name, part.rule) for part in rule.rules]
+        parts = [reads_activity(part.name, part.rule, moment) for part in rule.rules]
         return min((part for part in parts if part is not None), default=None)
     waits: timedelta = rule.timeout if name == "idle" else _AT_ONCE
     return waits
 
 
-class Activity:
-    """Tells of a resource when its activity matters, by the policies in force."""
+def _near(name: str, rule: Any, rest: timedelta, moment: Moment) -> bool:
+    due = moment.started + rule.timeout if name == "age" else rule.due(moment.started, moment.now)
+    return due is not None and due - rest - moment.ahead <= moment.now
 
-    def __init__(self) -> None:
+
+class Activity:
+    """Tells of a resource when its activity matters, by the policies in force.
+
+    Args:
+        clock: Tells whether a term is near.
+        interval: Between looks.
+    """
+
+    def __init__(self, clock: Clock, interval: timedelta) -> None:
+        self._clock = clock
+        self._interval = interval
         self._readers: tuple[tuple[PolicySpec, timedelta], ...] = ()
 
     def heed(self, ruleset: Ruleset) -> None:
@@ -68,10 +97,19 @@ class Activity:
         if not found:
             return None
         longest = max(policy.rule.timeout for policy, _ in found)
+        near = [after for policy, _ in found if (after := self._now_reads(policy, resource)) is not None]
         return Timeouts(
-            ask_after=min(after for _, after in found),
+            ask_after=min(near or [after for _, after in found]),
+            asks=bool(near),
             look_back=max(_LEAST_LOOK_BACK, 2 * longest),
         )
+
+    def _now_reads(self, policy: PolicySpec, resource: Resource) -> timedelta | None:
+        if resource.started_at is None:
+            return reads_activity(policy.rule_name, policy.rule)
+        ahead = self._interval + policy.notice_lead
+        moment = Moment(resource.started_at, self._clock.now(), ahead)
+        return reads_activity(policy.rule_name, policy.rule, moment)
 
 
 def scope_options(settings: Settings) -> ScopeOptions:

@@ -158,7 +158,7 @@ def _providers(settings: Settings, clock: Clock, in_force: "_InForce | None") ->
             load("reaper.providers", "sagemaker")(_sagemaker_options(settings, kinds, prices), clock)
         )
     if _EC2 in watched:
-        found.append(load("reaper.providers", "ec2")(_ec2_options(settings, in_force, prices), clock))
+        found.append(load("reaper.providers", "ec2")(_ec2_options(settings, in_force, prices, clock), clock))
     if prices.asks:
         from reaper.clients.aws import AwsOptions
         from reaper.providers.prices import PricesProvider
@@ -235,10 +235,10 @@ def _sagemaker_options(settings: Settings, kinds: frozenset[str], prices: Any) -
     )
 
 
-def _ec2_options(settings: Settings, in_force: "_InForce | None", prices: Any) -> Any:
+def _ec2_options(settings: Settings, in_force: "_InForce | None", prices: Any, clock: Clock) -> Any:
     from reaper.cli.fleets import Activity, ec2_options
 
-    activity, ruleset = Activity(), build_ruleset(settings, {})
+    activity, ruleset = Activity(clock, settings.aws.poll_interval), build_ruleset(settings, {})
     activity.heed(ruleset)
     if in_force is not None:
         in_force.activity = activity

@@ -126,6 +126,11 @@ class ScheduleRule:
             return term.find(now, policy)
         return term.find_at_rest(history, now, policy, IDLE_FOR if self.idle_for is None else self.idle_for)
 
+    def due(self, started: datetime, now: datetime) -> datetime | None:
+        """Give when what was started then is to be off: since when, or when next; None: never. Pure."""
+        term = self._term(started, now)
+        return None if term is None else term.due
+
     def _term(self, started: datetime, now: datetime) -> Term | None:
         """Give the beginning that counts for what started then: the first not before, else the next to come."""
         frame = self._frame(now)

@@ -111,7 +111,8 @@ class Asking:
         return found
 
     def _due(self, subject: Subject, now: datetime) -> bool:
-        return now - self._lives.of(subject).active_at() >= subject.timeouts.ask_after
+        timeouts = subject.timeouts
+        return timeouts.asks and now - self._lives.of(subject).active_at() >= timeouts.ask_after
 
     async def read(
         self, wanted: Mapping[Key, Metric], start: datetime, end: datetime, until: float

@@ -19,10 +19,12 @@ class Timeouts:
     Attributes:
         ask_after: Nothing is asked of CloudWatch for so long after what is known to be activity.
         look_back: How much of its past matters when it is seen first.
+        asks: Whether that may be now; else nothing is asked but right before an act.
     """
 
     ask_after: timedelta
     look_back: timedelta
+    asks: bool = True
 
 
 def never(_resource: Resource) -> Timeouts | None:

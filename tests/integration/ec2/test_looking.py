@@ -9,7 +9,7 @@ from reaper.clients.aws import Models
 from reaper.clients.ec2 import forget_types
 from reaper.clients.prices import PriceBook
 from reaper.core.model import Activity
-from reaper.providers.ec2.options import Thresholds, never
+from reaper.providers.ec2.options import Thresholds, Timeouts, never
 from reaper.testing import T0, FakeClock, hours, minutes
 from reaper.testing.ec2 import Fleet, Usage
 from tests.integration.ec2.watching import Watching, activities, signals
@@ -130,6 +130,18 @@ class TestAsking:
         fleet.add("g5.xlarge", "box", age=DAY)
         assert set(signals(await watching.look())) == {"state"}
         assert fleet.metrics.asked == 0
+        await watching.close()
+
+    async def test_nobody_pays_before_a_term_is_near(
+        self, fleet: Fleet, clock: FakeClock, models: Models
+    ) -> None:
+        far = Timeouts(ask_after=minutes(5), look_back=DAY, asks=False)
+        watching = Watching(fleet, clock, models, timeouts=lambda _: far)
+        fleet.add("m5.large", "box", age=DAY)
+        seen = await watching.look()
+        assert (set(signals(seen)), fleet.metrics.asked) == ({"state"}, 0)
+        (resource,) = seen.resources
+        assert set(signals(await watching.look(refs=(resource.ref,)))) == ALL
         await watching.close()
 
     async def test_cpu_first_and_the_rest_only_where_it_is_quiet(

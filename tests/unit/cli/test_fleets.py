@@ -1,19 +1,21 @@
 """Which providers a fleet's configuration loads, and when an instance's activity matters."""
 
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from reaper.cli.fleets import Activity, reads_activity, scope_options
+from reaper.cli.fleets import Activity, Moment, reads_activity, scope_options
 from reaper.cli.wiring import loaded
 from reaper.config.rules import build_ruleset
 from reaper.core.model import Resource, ResourceRef
 from reaper.core.ruleset import Mode, Step
 from reaper.policies.age import AgeRule
 from reaper.policies.idle import IdleRule
+from reaper.policies.schedule import ScheduleRule
 from reaper.policies.where import WhereRule
 from reaper.testing import FakeClock, hours, minutes
 from tests.support.configuration import Given
@@ -119,12 +121,58 @@ def test_a_condition_asks_for_nothing_by_itself() -> None:
 
 
 def test_only_policies_that_apply_count(given: Given) -> None:
-    activity = Activity()
+    activity = Activity(FakeClock(), minutes(5))
     activity.heed(build_ruleset(given.load(POLICIES, IDLE_TIMEOUT="30h")))
     timeouts = activity.timeouts(box(gpus=1))
     assert timeouts is not None
     assert (timeouts.ask_after, timeouts.look_back) == (hours(30), hours(60))
     assert activity.timeouts(box(gpus=0)) is None
+
+
+RESTING = """
+[[policies]]
+name = "old"
+kind = "ec2.instance"
+rule = "age"
+timeout = "72h"
+only_if_idle = true
+idle_for = "1h"
+warn_before = "30m"
+action = "stop"
+"""
+
+
+def test_a_rule_of_time_asks_only_when_its_term_is_near(given: Given) -> None:
+    clock = FakeClock()
+    activity = Activity(clock, minutes(5))
+    activity.heed(build_ruleset(given.load(RESTING)))
+    resource = replace(box(gpus=1), started_at=clock.now())
+    asks = []
+    for after in (hours(0), hours(72) - minutes(96), minutes(1), hours(48)):
+        clock.advance(after)
+        timeouts = activity.timeouts(resource)
+        assert timeouts is not None
+        assert timeouts.ask_after == hours(1)
+        asks.append(timeouts.asks)
+    assert asks == [False, False, True, True]
+
+
+def test_rules_in_others_and_schedules_know_their_terms() -> None:
+    at = datetime(2026, 3, 2, 18, 0, tzinfo=UTC)
+    schedule = ScheduleRule(off=("0 19 * * *",), on=("0 8 * * *",), only_if_idle=True)
+    idle = IdleRule(timeout=hours(3))
+    age = AgeRule(timeout=hours(72), only_if_idle=True)
+
+    def wants(name: str, rule: Any, now: datetime) -> timedelta | None:
+        return reads_activity(name, rule, Moment(at - hours(24), now, minutes(5)))
+
+    assert wants("schedule", schedule, at + minutes(49)) is None
+    assert wants("schedule", schedule, at + minutes(55)) is not None
+    assert wants("schedule", schedule, at + hours(13)) is not None
+    assert wants("schedule", schedule, at + hours(15)) is None
+    parts = (SimpleNamespace(name="age", rule=age), SimpleNamespace(name="idle", rule=idle))
+    assert wants("all", SimpleNamespace(rules=parts), at) == hours(3)
+    assert wants("all", SimpleNamespace(rules=parts), at + hours(48)) == minutes(5)
 
 
 def test_a_limit_that_is_changed_at_run_time_counts_at_once(given: Given) -> None:
