@@ -80,7 +80,7 @@ def check(
       reaper check
       reaper check --warning-after 8h --critical-after 24h --match 'train-*'
       reaper check --output json --exit-status zero
-      0 * * * *  reaper check --exit-status zero | mail -E -s 'AWS' you@example.org
+      0 * * * *  reaper check --exit-status zero | mail -E -s AWS you@example.org
     """  # noqa: D301 - click's mark for lines to leave alone
     from reaper.config import load_settings
 

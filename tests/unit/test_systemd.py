@@ -197,7 +197,7 @@ print("fine")
 
 def test_the_environment_file_names_every_variable() -> None:
     text = (SYSTEMD / "reaper.env").read_text(encoding="utf-8")
-    named = set(re.findall(r"^#(REAPER_[A-Z_]+)=", text, re.MULTILINE))
+    named = set(re.findall(r"^#(REAPER_[A-Z0-9_]+)=", text, re.MULTILINE))
     wanted = {info.variable for info in settings().values()}
     wanted |= {f"{info.variable}_FILE" for info in settings().values() if info.credential}
     assert named == wanted | {"REAPER_CONFIG"}

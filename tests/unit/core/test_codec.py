@@ -28,6 +28,7 @@ NOT_KEPT = {
     "Families",
     "History",
     "Image",
+    "MassWatch",
     "Outlook",
     "Plan",
     "PlanItem",
