@@ -2,7 +2,7 @@
 
 import random
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 from xml.sax.saxutils import escape
@@ -11,10 +11,11 @@ import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel, Shape
 from botocore.parsers import EC2QueryParser
+from botocore.utils import parse_timestamp
 from hypothesis import given, settings, strategies as st
 
 from reaper.clients.aws import fast
-from reaper.clients.aws.fast import FastParsers, Unexpected, read_instances
+from reaper.clients.aws.fast import FastParsers, Unexpected, read_instances, read_instant
 from reaper.clients.ec2 import InstanceModel, parse_instance
 from reaper.errors import SourceMalformed
 
@@ -266,3 +267,39 @@ class TestPluggedIn:
 
     async def test_another_protocol_is_botocores(self) -> None:
         assert type(FastParsers().create_parser("query")).__module__ == "aiobotocore.parsers"
+
+
+# --- instants ------------------------------------------------------------------------------------------------------
+
+_WRITTEN = st.integers(315_532_800_000, 7_000_000_000_000).map(
+    lambda ms: (
+        datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+)
+
+
+@given(st.one_of(_WRITTEN, st.integers(0, 7_000_000_000), st.floats(0, 7e9)))
+def test_instants_are_those_that_botocore_reads(value):
+    found = read_instant(value)
+    assert found.tzinfo is not None
+    assert abs(found - parse_timestamp(value)) < timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2025-11-19T10:00:00Z",
+        "2025-11-19T10:00:00.000+01:00",
+        "Wed, 19 Nov 2025 10:00:00 GMT",
+        "1763546400",
+        "2025-11-19T10:00:00",
+    ],
+)
+def test_other_ways_of_writing_one(value):
+    assert read_instant(value) == parse_timestamp(value)
+
+
+@pytest.mark.parametrize("value", ["yesterday", "", None])
+def test_what_is_none(value):
+    with pytest.raises(ValueError, match="timestamp"):
+        read_instant(value)
