@@ -18,6 +18,7 @@ from reaper.journal import MemoryJournal
 from reaper.plugins import load
 from reaper.testing import Scene, WorldBuilder, minutes
 from reaper.testing.worlds import as_it_stands
+from tests.support.properties import HOUSE
 from tests.support.scripts import Played, scripts
 
 LIMIT = 1_000_000
@@ -51,6 +52,7 @@ def decided(world: World, ruleset: Ruleset, now: datetime) -> tuple[Decision, ..
     return plan(decide(world, ruleset, now), world, ruleset, now).decisions
 
 
+@HOUSE
 @given(scripts(builder_type=Remembering))
 async def test_every_decision_is_made_again_from_the_evidence(played: Played):
     builder = played.builder

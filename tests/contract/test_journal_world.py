@@ -16,6 +16,7 @@ from reaper.journal import MemoryJournal, SqliteJournal, writing
 from reaper.plugins import Journal
 from reaper.testing.journal_tale import MAX_GAP, START
 from reaper.testing.worlds import differences, lasting
+from tests.support.properties import HOUSE
 from tests.support.tales import Told, tales
 
 SOON, LATE = 3, writing.MANY_RECENT
@@ -49,6 +50,7 @@ async def _write_and_compare(
         assert differences(restored, world) == []
 
 
+@HOUSE
 @given(told=tales(20), pruned=PRUNED, every=EVERY, many_recent=st.sampled_from([LATE, SOON]))
 async def test_memory_gives_back_the_world_of_every_batch(
     told: Told, pruned: tuple[int, int] | None, every: int, many_recent: int
@@ -69,6 +71,7 @@ def folder() -> Iterator[Path]:
         yield Path(made)
 
 
+@HOUSE
 @given(told=tales(8), pruned=PRUNED, every=EVERY)
 async def test_a_file_gives_back_the_world_of_every_batch(
     folder: Path, told: Told, pruned: tuple[int, int] | None, every: int

@@ -12,6 +12,7 @@ from reaper.core.plan import plan
 from reaper.core.ruleset import Budget, Ruleset
 from reaper.core.world import World
 from reaper.testing import T0, Scene, WorldBuilder, hours, idle, minutes, policy, rules, seconds
+from tests.support.properties import HOUSE
 
 BUDGETS = st.lists(
     st.builds(
@@ -133,6 +134,7 @@ def spent(started: list[LedgerEntry], budget: Budget, scope: str, end: datetime)
     return len(inside), sum(entry.hourly_cost or 0.0 for entry in inside)
 
 
+@HOUSE
 @given(BUDGETS, st.lists(st.sampled_from([None, 0.5, 1.5, 3.0]), min_size=1, max_size=8), STEPS)
 def test_no_window_ever_holds_more_than_its_budget(budgets, costs, steps):
     policies = (policy("quiet"), policy("boxes", kind="ec2.instance", action="stop"))
@@ -147,6 +149,7 @@ def test_no_window_ever_holds_more_than_its_budget(budgets, costs, steps):
             assert budget.dollars_per_hour is None or dollars <= budget.dollars_per_hour
 
 
+@HOUSE
 @given(BUDGETS, st.lists(st.sampled_from([None, 0.5, 1.5, 3.0]), min_size=1, max_size=8))
 def test_what_is_denied_fits_when_it_was_said_to(budgets, costs):
     """And not before: the instant that a veto names is when time alone makes room."""

@@ -27,6 +27,7 @@ from reaper.testing import (
     sampled,
     seconds,
 )
+from tests.support.properties import HOUSE
 
 NONE = timedelta(0)
 EIGHT_DAYS = days(8)
@@ -145,6 +146,7 @@ def idle_kernels(draw: st.DrawFn) -> Case:
     return Case(ruleset=ruleset, scene=scene, expected=expected, poll=poll, delivery=delivery)
 
 
+@HOUSE
 @given(idle_kernels())
 def test_on_the_dot_when_woken_for_deadlines(case):
     """D9: within a second; sleeping less than 250 ms is not worth it."""
@@ -154,6 +156,7 @@ def test_on_the_dot_when_woken_for_deadlines(case):
     assert case.expected <= at <= case.expected + 3 * LEAST
 
 
+@HOUSE
 @given(idle_kernels())
 def test_within_one_look_when_only_polling(case):
     """With one look to notice the deadline, one to hear of the delivery, and one after the grace."""
@@ -163,6 +166,7 @@ def test_within_one_look_when_only_polling(case):
     assert case.expected <= at <= case.expected + looks * case.poll
 
 
+@HOUSE
 @given(
     timeout=about(60, 3600, 86400),
     poll=POLLS,
@@ -184,6 +188,7 @@ def test_age_goes_on_the_dot(timeout, poll, kind, since):
     assert expected <= at <= expected + poll + LEAST
 
 
+@HOUSE
 @given(timeout=about(60, 3600, 86400), poll=POLLS, worked=about(0, 1, 500, 5000))
 def test_what_only_samples_can_tell_of_goes_once_it_was_watched_for_the_timeout(timeout, poll, worked):
     """A host, an instance: nobody dates its last activity."""
@@ -203,6 +208,7 @@ def test_what_only_samples_can_tell_of_goes_once_it_was_watched_for_the_timeout(
     assert T0 + timeout <= at <= ended + timeout + poll + seconds(10)
 
 
+@HOUSE
 @given(timeout=about(600, 3600), poll=seconds_of(5, 60, 170), warn=about(0, 60))
 def test_a_stuck_kernel_goes_after_its_busy_timeout(timeout, poll, warn):
     scene = Scene().add("k", {"execution_state": active(), "process": sampled()}, started_at=T0 - days(1))
@@ -214,6 +220,7 @@ def test_a_stuck_kernel_goes_after_its_busy_timeout(timeout, poll, warn):
     assert T0 + timeout <= at <= T0 + timeout + poll + seconds(10)
 
 
+@HOUSE
 @given(
     poll=seconds_of(60, 170, 600),
     hold=about(60, 20000),

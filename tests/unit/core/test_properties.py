@@ -18,6 +18,7 @@ from reaper.core.verdict import Reason, Verdict
 from reaper.core.world import World
 from reaper.testing import seconds
 from reaper.testing.worlds import as_it_stands
+from tests.support.properties import HOUSE
 from tests.support.scripts import Played, scripts
 
 IDLE_ONLY = ("idle",)
@@ -34,6 +35,7 @@ def lives(played: Played) -> list[tuple[History, Decision]]:
     return pairs
 
 
+@HOUSE
 @given(scripts(IDLE_ONLY))
 def test_fresh_activity_never_yields_a_reap(played):
     """By a policy that reads activity; the dead hold nothing."""
@@ -47,6 +49,7 @@ def test_fresh_activity_never_yields_a_reap(played):
             assert decision.verdict is not Verdict.REAP
 
 
+@HOUSE
 @given(scripts())
 def test_protection_holds_and_pause_dominate(played):
     world = played.builder.world
@@ -58,6 +61,7 @@ def test_protection_holds_and_pause_dominate(played):
             assert not decision.notify
 
 
+@HOUSE
 @given(scripts(IDLE_ONLY))
 def test_unknown_never_acts(played):
     for history, decision in lives(played):
@@ -70,6 +74,7 @@ def test_unknown_never_acts(played):
         assert decision.verdict is not Verdict.UNKNOWN or not decision.to_act
 
 
+@HOUSE
 @given(scripts())
 def test_an_incomplete_or_stale_look_never_acts(played):
     world = played.builder.world
@@ -81,6 +86,7 @@ def test_an_incomplete_or_stale_look_never_acts(played):
             assert not decision.to_act
 
 
+@HOUSE
 @given(scripts())
 def test_nothing_due_is_past_and_nothing_wakes_at_once(played):
     the_plan = plan(decided(played), played.builder.world, played.ruleset, played.now)
@@ -94,6 +100,7 @@ def test_nothing_due_is_past_and_nothing_wakes_at_once(played):
         assert not (decision.to_act and decision.due_at)
 
 
+@HOUSE
 @given(scripts(quiet_hours=()), st.floats(0, 1))
 def test_nothing_changes_before_it_wakes(played, part):
     """Without a look and without a fact; but that evidence grows stale, and quiet hours begin."""
@@ -117,6 +124,7 @@ def test_nothing_changes_before_it_wakes(played, part):
         assert [veto.reason for veto in again.vetoes] == [veto.reason for veto in decision.vetoes]
 
 
+@HOUSE
 @given(scripts(), st.floats(0, 1))
 def test_nothing_is_reaped_before_it_is_due(played, part):
     """Looks that find nothing new, and a warning that is delivered as soon as it is asked for."""
@@ -148,6 +156,7 @@ def _came_back(before: Decision, after: Decision) -> bool:
     return endless or unknown or gone or before.verdict is Verdict.UNKNOWN
 
 
+@HOUSE
 @given(scripts())
 def test_deciding_changes_nothing_and_says_the_same_twice(played):
     world = played.builder.world
@@ -161,6 +170,7 @@ def test_deciding_changes_nothing_and_says_the_same_twice(played):
         assert decide_one(world, played.ruleset, played.now, decision.ref) == decision
 
 
+@HOUSE
 @given(scripts(), st.randoms(use_true_random=False))
 def test_order_decides_nothing(played, random):
     world, now = played.builder.world, played.now
@@ -198,6 +208,7 @@ def _zone_restored():
 
 @pytest.mark.usefixtures("_zone_restored")
 def test_the_local_zone_decides_nothing():
+    @HOUSE
     @given(scripts())
     def in_every_zone(played):
         found = []
@@ -210,6 +221,7 @@ def test_the_local_zone_decides_nothing():
     in_every_zone()
 
 
+@HOUSE
 @given(scripts())
 def test_no_decision_of_an_old_life_is_confirmed_for_a_new_one(played):
     builder = played.builder
@@ -223,6 +235,7 @@ def test_no_decision_of_an_old_life_is_confirmed_for_a_new_one(played):
         assert not any(d.to_act and d.ref == decision.ref for d in decided(played, played.now + seconds(1)))
 
 
+@HOUSE
 @given(scripts())
 def test_a_reason_is_always_given(played):
     for _, decision in lives(played):

@@ -18,6 +18,7 @@ from reaper.core.model import Poll, Resource, ResourceKey
 from reaper.core.world import World
 from reaper.testing import T0, Scene, WorldBuilder, idle, minutes, rules, seconds
 from reaper.testing.worlds import as_it_stands
+from tests.support.properties import HOUSE
 from tests.support.scripts import Played, scripts
 
 
@@ -125,6 +126,7 @@ def builder_of(played: Played) -> Journaled:
     return played.builder
 
 
+@HOUSE
 @given(scripts(builder_type=Journaled), st.lists(st.integers(0, 10_000), max_size=3))
 def test_world_from_rows_is_the_world_that_was_lived(played, offsets):
     builder = builder_of(played)
@@ -135,6 +137,7 @@ def test_world_from_rows_is_the_world_that_was_lived(played, offsets):
         assert list(decide(again, played.ruleset, now)) == list(decide(world, played.ruleset, now))
 
 
+@HOUSE
 @given(scripts(builder_type=Journaled))
 def test_any_instant_of_the_past_decides_as_it_did(played):
     """Delete the decisions, and make each again from the evidence that was there, not from what came later."""
@@ -146,6 +149,7 @@ def test_any_instant_of_the_past_decides_as_it_did(played):
         )
 
 
+@HOUSE
 @given(scripts(builder_type=Journaled), st.integers(0, 2**16))
 def test_a_restart_in_the_middle_changes_nothing_that_comes_after(played, seed):
     """Both worlds see the same looks from there on."""

@@ -18,6 +18,7 @@ from reaper.errors import ActionUnavailable, OutcomeUnknown, ReaperError
 from reaper.journal import MemoryJournal
 from reaper.plugins import ActOutcome
 from reaper.testing import FakeNotifier, FakeSource, hours, idle, policy, rules, seconds
+from tests.support.properties import HOUSE
 from tests.unit.daemon.rig import Rig
 
 NONE = timedelta(0)
@@ -161,6 +162,7 @@ async def play(story: Story) -> tuple[Rig, list[LedgerEntry]]:
     return rig, entries
 
 
+@HOUSE
 @given(STORIES)
 def test_one_effective_act_a_life_and_never_none_for_ever(story):
     structlog.configure(

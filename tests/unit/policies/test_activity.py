@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 from reaper.core.verdict import Finding, Verdict
 from reaper.plugins import build_rule
 from reaper.testing import T0, Scene, WorldBuilder, active, days, idle, minutes, sampled, unknown
+from tests.support.properties import HOUSE
 
 OFF_FOR_A_YEAR = {"rule": "schedule", "off": "0 0 1 3 *", "on": "0 0 28 2 *", "only_if_idle": True}
 ACTIVITY = st.sampled_from(
@@ -46,12 +47,14 @@ def found(table: dict[str, Any], signals, **fields) -> Finding:
     return finding
 
 
+@HOUSE
 @given(table=COMBINED, others=st.lists(ANY, max_size=3))
 def test_fresh_activity_never_ends_in_a_reap(table, others):
     signals = {f"s{number}": said for number, said in enumerate(others)}
     assert found(table, {**signals, "work": active()}).verdict is not Verdict.REAP
 
 
+@HOUSE
 @given(table=COMBINED, others=st.lists(QUIET, max_size=3))
 def test_what_can_not_be_seen_never_ends_in_a_reap(table, others):
     signals = {f"s{number}": said for number, said in enumerate(others)}
@@ -59,12 +62,14 @@ def test_what_can_not_be_seen_never_ends_in_a_reap(table, others):
     assert found(table, signals, required_signals=("lost",)).verdict is Verdict.UNKNOWN
 
 
+@HOUSE
 @given(table=OF_IDLE, others=st.lists(QUIET, max_size=3))
 def test_what_can_not_be_seen_is_unknown_however_often_it_is_negated(table, others):
     signals = {f"s{number}": said for number, said in enumerate(others)}
     assert found(table, {**signals, "lost": unknown()}).verdict is Verdict.UNKNOWN
 
 
+@HOUSE
 @given(table=COMBINED)
 def test_rest_ends_in_a_reap(table):
     assert found(table, {"execution_state": idle(T0 - days(2)), "process": sampled()}).verdict is Verdict.REAP

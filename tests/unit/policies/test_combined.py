@@ -27,6 +27,7 @@ from reaper.testing import (
     sampled,
     unknown,
 )
+from tests.support.properties import HOUSE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +136,7 @@ def test_what_is_not_watched_long_enough_is_unknown_when_negated():
 VERDICTS = st.lists(st.sampled_from(Verdict), min_size=1, max_size=5)
 
 
+@HOUSE
 @given(verdicts=VERDICTS)
 def test_not_all_is_any_not(verdicts):
     told = [says(verdict) for verdict in verdicts]
@@ -143,6 +145,7 @@ def test_not_all_is_any_not(verdicts):
     assert found(one).verdict is found(other).verdict
 
 
+@HOUSE
 @given(verdicts=VERDICTS)
 def test_not_any_is_all_not(verdicts):
     told = [says(verdict) for verdict in verdicts]
@@ -151,6 +154,7 @@ def test_not_any_is_all_not(verdicts):
     assert found(one).verdict is found(other).verdict
 
 
+@HOUSE
 @given(verdicts=VERDICTS)
 def test_what_is_unknown_never_decides(verdicts):
     """Whatever the unknown ones turn out to be, what was decided without them stays decided."""
@@ -235,6 +239,7 @@ def test_any_that_is_unknown_may_be_due_before_that_is_known():
     )
 
 
+@HOUSE
 @given(
     told=st.lists(
         st.builds(
