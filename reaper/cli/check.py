@@ -93,7 +93,9 @@ def check(
                 "--watch draws on a terminal: leave it out in a pipe, from cron and with --output json"
             )
         return asyncio.run(_watch(settings, asked))
-    seen, tally = asyncio.run(_once(settings, asked))
+    kept: list[tuple[Seen, Tally]] = []
+    asyncio.run(_once(settings, asked, kept))
+    seen, tally = kept.pop()
     for piece in _pieces(seen, limits, tally, output):
         emit(piece)
     return counted(exit_status, tally.attention, _sight(seen), critical=tally.levels["critical"])
@@ -139,12 +141,16 @@ def _duration(text: str, option: str, otherwise: "timedelta") -> "timedelta":
     return duration(option, text) if text else otherwise
 
 
-async def _once(settings: "Settings", asked: _Asked) -> "tuple[Seen, Tally]":
-    """Look once."""
+async def _once(settings: "Settings", asked: _Asked, kept: "list[tuple[Seen, Tally]]") -> None:
+    """Look once, and keep what was seen.
+
+    It is not returned: asyncio.run takes its signal handler back in the end, for which Python writes out the task with
+    its result, and with 50,000 rows that costs 60 MB.
+    """
     from reaper.cli.checking.fleet import Fleet
 
     async with Fleet(settings) as fleet:
-        return await fleet.look(*asked)
+        kept.append(await fleet.look(*asked))
 
 
 async def _watch(settings: "Settings", asked: _Asked) -> int:

@@ -1,18 +1,21 @@
 """What `reaper check` says of what runs: levels, costs, commands, the page and the document."""
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from reaper.cli import check
 from reaper.cli.checking.page import Seen, ordered, page, written
 from reaper.cli.checking.rows import Limits, Row, Tally, end_command, exempt, matches
 from reaper.cli.output import Screen
 from reaper.cli.schemas import schema
 from reaper.clients.prices import Price
+from reaper.config import Settings
 from reaper.testing import T0, hours
 
 LIMITS = Limits(warning_after=hours(2), critical_after=hours(6))
@@ -182,3 +185,39 @@ def test_a_document_of_many_comes_in_pieces() -> None:
     pieces = list(written(seen, LIMITS, tallied(*rows)))
     assert len(pieces) > 3
     assert len(json.loads("".join(pieces))["resources"]) == 1234
+
+
+class _Counted(list[Row]):
+    """Rows that count how often they are written out."""
+
+    written = 0
+
+    def __repr__(self) -> str:
+        _Counted.written += 1
+        return "rows"
+
+
+async def test_what_was_seen_is_no_result_of_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio.run writes out the task that it ran, with its result: of 50,000 rows that is 60 MB."""
+
+    class Looks:
+        def __init__(self, _settings: object) -> None:
+            pass
+
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        async def look(self, *_: object) -> tuple[Seen, Tally]:
+            return Seen(rows=_Counted(), scopes=["1/eu"], errors=[]), Tally(LIMITS)
+
+    monkeypatch.setattr("reaper.cli.checking.fleet.Fleet", Looks)
+    kept: list[tuple[Seen, Tally]] = []
+    asked = check._Asked(LIMITS, (), ())
+    task = asyncio.get_running_loop().create_task(check._once(Settings(), asked, kept))
+    await task
+    repr(task)
+    assert len(kept) == 1
+    assert _Counted.written == 0
