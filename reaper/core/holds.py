@@ -22,7 +22,7 @@ def hold_tags(resource: Resource) -> list[tuple[str, datetime | None]]:
     """Give each `reaper:hold-until` tag as written, with its end; None where that can't be read."""
     found: list[tuple[str, datetime | None]] = []
     for key, value in resource.tags.items():
-        if key.lower() == _TAG:
+        if len(key) == len(_TAG) and key.lower() == _TAG:  # asked of each resource in each tick
             try:
                 found.append((f"{key}={value}", instant_from_text(value)))
             except (TypeError, ValueError):
@@ -32,8 +32,9 @@ def hold_tags(resource: Resource) -> list[tuple[str, datetime | None]]:
 
 def tag_holds(history: History) -> list[tuple[str, datetime | None]]:
     """Give each hold tag of a resource with the end that counts: the longest hold after it was first seen, at most."""
+    tags = hold_tags(history.resource) if history.resource.tags else []
     found: list[tuple[str, datetime | None]] = []
-    for tag, until in hold_tags(history.resource) if history.resource.tags else ():
+    for tag, until in tags:
         most = history.hold_tags.get(tag, history.last_seen_at) + LONGEST_HOLD
         if until is not None and until > most:
             found.append((f"{tag}, {LONGEST_HOLD.days} days at most", most))
