@@ -54,7 +54,7 @@ def found_stopped(history: History) -> LedgerEntry | None:
 
 def rung(history: History, policy: PolicySpec) -> PolicySpec:
     """Give the policy as it stands for a resource, by the steps that its ladder has done on it. Pure."""
-    climbed = history.climbed.get(policy.name)
+    climbed = _climbed(history, policy)
     return policy.rung(0 if climbed is None else _done(climbed, policy))
 
 
@@ -67,7 +67,7 @@ def step(history: History, policy: PolicySpec, finding: Finding, now: datetime) 
         finding: What its rule finds; of no account for what is stopped.
         now: The tick's instant.
     """
-    climbed, stopped = history.climbed.get(policy.name), history.resource.stopped
+    climbed, stopped = _climbed(history, policy), history.resource.stopped
     if stopped is not None:
         return _of_stopped(history, policy, climbed, stopped, now)
     if climbed is None or climbed.action not in _MARKS or not _still(finding, climbed):
@@ -75,6 +75,12 @@ def step(history: History, policy: PolicySpec, finding: Finding, now: datetime) 
     return _next(
         policy, climbed, now, reason=finding.reason, evidence=finding.evidence, detail=finding.detail
     )
+
+
+def _climbed(history: History, policy: PolicySpec) -> Climbed | None:
+    """Give how far a ladder came; None: it has not begun, or was another ladder under the same name."""
+    climbed = history.climbed.get(policy.name)
+    return climbed if climbed is not None and climbed.action in policy.acts else None
 
 
 def _still(finding: Finding, climbed: Climbed) -> bool:
@@ -140,5 +146,5 @@ def _next(
 
 
 def _done(climbed: Climbed, policy: PolicySpec) -> int:
-    """Count the acts up to the one that was done; another configuration may have others."""
-    return policy.acts.index(climbed.action) + 1 if climbed.action in policy.acts else 0
+    """Count the acts up to the one that was done."""
+    return policy.acts.index(climbed.action) + 1

@@ -136,6 +136,19 @@ def test_a_protecting_tag_stops_a_ladder_too():
     assert [veto.reason for veto in decision.vetoes] == [Reason.PROTECTED]
 
 
+@pytest.mark.parametrize(
+    "steps", [(Step(action="terminate"),), (NOTICE, Step(action="terminate", after=hours(1)))]
+)
+def test_another_ladder_under_the_same_name_does_not_go_on_with_what_the_old_one_stopped(steps):
+    """Whoever lets a policy terminate what is idle says nothing of what it stopped before."""
+    builder = stopped_by_us(instance())
+    ruleset = rules(policy("gpus", kind="ec2.instance", timeout=hours(1), steps=steps))
+    at = T0 + days(20)
+    builder.apply(ruleset, T0 + days(2)).look(at).warn("i", at - hours(2), policy="gpus")
+    decision = decided(builder, at, ruleset)
+    assert (decision.verdict, decision.reason, decision.to_act) == (Verdict.WAIT, Reason.STOPPED, False)
+
+
 def test_a_shorter_wait_newly_applies():
     """Whoever writes 14m for 14d gets the time that every new limit gets."""
     builder = stopped_by_us(instance())
