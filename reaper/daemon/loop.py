@@ -256,7 +256,7 @@ class Daemon:
             if override.until is not None
         ]
         self._decide_at = min([*wakes, *ends], default=None)
-        self._measure(the_plan)
+        self.metrics.tick(the_plan, world)
         self.ticks += 1
         self.ticked.set()
         return the_plan
@@ -385,19 +385,3 @@ class Daemon:
         self._kept = kept
         if fresh:
             self.recorder.facts(decisions=tuple(fresh))
-
-    def _measure(self, the_plan: Plan) -> None:
-        counts: dict[tuple[str, str], int] = {}
-        costs: dict[str, float] = {}
-        for decision in the_plan.decisions:
-            key = (decision.ref.kind, decision.verdict.value)
-            counts[key] = counts.get(key, 0) + 1
-            cost = self.world.live[decision.ref.key].resource.hourly_cost
-            if cost is not None:
-                costs[decision.ref.kind] = costs.get(decision.ref.kind, 0.0) + cost
-        self.metrics.resources(counts)
-        self.metrics.cost(costs)
-        self.metrics.blind(sum(decision.blind for decision in the_plan.decisions))
-        self.metrics.paused(self.world.is_paused(the_plan.at))
-        dues = [decision.due_at for decision in the_plan.decisions if decision.due_at is not None]
-        self.metrics.next_deadline(min(dues, default=None))

@@ -18,7 +18,9 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from reaper import __version__
 from reaper.clock import Clock, SystemClock
+from reaper.core.plan import Plan
 from reaper.core.verdict import Verdict
+from reaper.core.world import World
 
 __all__ = ["LAG_BUCKETS_S", "Metrics"]
 
@@ -69,6 +71,22 @@ class Metrics(Collector):
         for labels in [labels for labels in self._polls if labels[0] == name]:
             del self._polls[labels]
         self._complete_at.pop(name, None)
+
+    def tick(self, the_plan: Plan, world: World) -> None:
+        """Set what a tick found: resources by kind and verdict, what they cost, the next deadline."""
+        counts: Counter[tuple[str, str]] = Counter()
+        costs: dict[str, float] = {}
+        for decision in the_plan.decisions:
+            counts[decision.ref.kind, decision.verdict.value] += 1
+            cost = world.live[decision.ref.key].resource.hourly_cost
+            if cost is not None:
+                costs[decision.ref.kind] = costs.get(decision.ref.kind, 0.0) + cost
+        self.resources(counts)
+        self.cost(costs)
+        self.blind(sum(decision.blind for decision in the_plan.decisions))
+        self.paused(world.is_paused(the_plan.at))
+        dues = [decision.due_at for decision in the_plan.decisions if decision.due_at is not None]
+        self.next_deadline(min(dues, default=None))
 
     def resources(self, counts: Mapping[tuple[str, str], int]) -> None:
         """Set how many resources there are, by (kind, verdict): all of them; what is not named is none."""
